@@ -1,0 +1,61 @@
+import { assert } from "./assert.ts";
+
+const KiB = 1024, MiB = 1024 * KiB;
+
+/**
+ * Every maximum that is part of the format or bounds memory and is not a setting. Settings (with defaults) are in
+ * `node/settings.ts`. Units are the last word of each name.
+ */
+export const limits = {
+  // documents
+  documentIdBytesMax: 512,
+  collectionNameCharsMax: 128,
+  collectionsMax: 10_000,
+  documentBytesMaxDefault: 16 * MiB,
+  nestingMaxDefault: 100,
+  bodyBytesMaxDefault: 64 * MiB,
+  bulkDocumentsMaxDefault: 100_000,
+  bulkSliceDocuments: 500,
+  bulkSliceBytes: 1 * MiB,
+  listDocumentsDefault: 100,
+  listDocumentsMax: 10_000,
+  listBytesMax: 32 * MiB,
+  // log entries
+  entryBytesMax: 64 * MiB,
+  // commit queue
+  commitQueueMax: 20_000,
+  commitQueueBytesMax: 256 * MiB,
+  commitGroupMax: 1_000,
+  commitGroupBytesMax: 4 * MiB,
+  // wire: see src/wire/PROTOCOL.md
+  helloBytesMax: 4 * KiB,
+  frameBytesMax: 65 * MiB,
+  appendBytes: 1 * MiB,
+  appendEntriesMax: 2_000,
+  windowBytes: 8 * MiB,
+  followersMax: 256,
+  handshakesMax: 64,
+  handshakeMs: 5_000,
+  // times
+  heartbeatMs: 2_000,
+  contactLostMs: 10_000,
+  reconnectMinMs: 100,
+  reconnectMaxMs: 5_000,
+  connectMs: 5_000,
+  mirrorEveryMs: 200,
+  shutdownMs: 10_000,
+  stallMs: 250,
+  // storage
+  pageBytes: 4096,
+  readCacheKiB: 16 * KiB,
+  writeCacheKiB: 16 * KiB,
+  checkpointPages: 4_000,
+  reclaimRows: 500,
+} as const;
+
+assert(limits.helloBytesMax < limits.frameBytesMax, "hello fits a frame");
+assert(limits.entryBytesMax + 64 * KiB < limits.frameBytesMax, "an entry of the largest size fits one frame");
+assert(limits.appendBytes <= limits.windowBytes, "one append frame fits the window");
+assert(limits.documentBytesMaxDefault < limits.entryBytesMax, "a document fits an entry");
+assert(limits.commitGroupBytesMax <= limits.commitQueueBytesMax, "a commit group fits the queue");
+assert(limits.heartbeatMs * 2 < limits.contactLostMs, "two heartbeats may be lost before contact is");
