@@ -1,0 +1,56 @@
+import { writeSync } from "node:fs";
+import os from "node:os";
+import process from "node:process";
+import { utf8 } from "../../src/base/bytes.ts";
+import type { ProcessHost } from "../../src/runtime/runtime.ts";
+
+const sleepCell = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Writes all of `text` before it returns: nothing is left in a queue that `exit` would drop. A reader that is gone
+ * is not our failure; a full non-blocking pipe (EAGAIN) is waited for.
+ */
+function writeFully(descriptor: number, text: string): void {
+  const bytes = utf8(text);
+  let at = 0;
+  while (at < bytes.length) {
+    try {
+      at += writeSync(descriptor, bytes, at);
+    } catch (error) {
+      const code = (error as { code?: string }).code;
+      if (code === "EINTR") continue;
+      if (code !== "EAGAIN") return;
+      Atomics.wait(sleepCell, 0, 0, 1);
+    }
+  }
+}
+
+function onStopSignal(run: (signal: "SIGINT" | "SIGTERM") => void): () => void {
+  const interrupt = (): void => run("SIGINT");
+  const terminate = (): void => run("SIGTERM");
+  process.on("SIGINT", interrupt);
+  process.on("SIGTERM", terminate);
+  return () => {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", terminate);
+  };
+}
+
+/** Facts and levers of the process, from node:process, the same on all three runtimes. */
+export const processHost: ProcessHost = {
+  pid: process.pid,
+  get hostname() {
+    return os.hostname();
+  },
+  args: process.argv.slice(2),
+  env: process.env,
+  cwd: () => process.cwd(),
+  stdout: (text) => writeFully(1, text),
+  stderr: (text) => writeFully(2, text),
+  get stdoutIsTerminal() {
+    return process.stdout.isTTY === true;
+  },
+  onStopSignal,
+  memoryBytes: () => process.memoryUsage().rss,
+  exit: (code) => process.exit(code),
+};

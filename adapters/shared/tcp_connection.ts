@@ -1,0 +1,145 @@
+import { DfdbError, messageOf } from "../../src/base/errors.ts";
+import type { Connection } from "../../src/runtime/net.ts";
+import type { RawSocket, SocketEvents } from "./raw_socket.ts";
+
+/** Bytes held in a stream before its source is told to wait. */
+export const streamBytesMax = 64 * 1024;
+
+/**
+ * How long a closed connection still takes (and drops) what the peer sends. Closing a socket that holds unread
+ * bytes makes the system reset the connection, and the last bytes that we wrote would be lost with it.
+ */
+const lingerMs = 1_000;
+
+const strategy = { highWaterMark: streamBytesMax, size: (chunk: Uint8Array) => chunk.byteLength };
+
+interface Settle {
+  resolve(): void;
+  reject(reason: unknown): void;
+}
+
+/**
+ * A {@linkcode Connection} on a raw socket. Life: `open` → (`closing`: our end is sent, what arrives is dropped) →
+ * `over`. Nothing here makes a promise per chunk except where the system did not take a write at once. The state is
+ * always settled before the socket is touched, because a socket may report back from inside the call.
+ */
+export function tcpConnection(attach: (events: SocketEvents) => RawSocket): Connection {
+  let state: "open" | "closing" | "over" = "open";
+  let failure: Error | null = null;
+  let waiting: Settle | null = null;
+  let linger: ReturnType<typeof setTimeout> | undefined;
+  let input!: ReadableStreamDefaultController<Uint8Array>;
+  let output!: WritableStreamDefaultController;
+  let inputOpen = true, outputAborted = false;
+
+  const endInput = (error: Error | null): void => {
+    if (!inputOpen) return;
+    inputOpen = false;
+    if (error === null) input.close();
+    else input.error(error);
+  };
+  const gone = (why: string, cause?: unknown): DfdbError => {
+    const { hostname, port } = socket.remote;
+    const message = `connection with ${hostname}:${port} ${why}`;
+    return new DfdbError("unreachable", message, { details: { hostname, port }, cause });
+  };
+  const over = (): void => {
+    state = "over";
+    clearTimeout(linger);
+    waiting?.resolve();
+    waiting = null;
+  };
+  /** Ends in failure; `inputError` null lets the readable end normally. */
+  const fail = (error: Error, inputError: Error | null): void => {
+    failure = error;
+    endInput(inputError);
+    if (!outputAborted) output.error(error);
+    waiting?.reject(error);
+    waiting = null;
+    over();
+  };
+
+  const socket = attach({
+    data(bytes) {
+      if (!inputOpen) return;
+      input.enqueue(bytes);
+      if ((input.desiredSize ?? 0) <= 0) socket.pause();
+    },
+    drained() {
+      waiting?.resolve();
+      waiting = null;
+    },
+    end() {
+      if (state === "over") return;
+      if (state === "closing") over();
+      else fail(gone("was closed by the peer"), null);
+      socket.close();
+    },
+    broken(cause) {
+      if (state === "over") return;
+      // After our end was sent the peer may reset as it likes: nothing of ours depends on it any more.
+      const error = gone(`broke: ${messageOf(cause)}`, cause);
+      if (state === "closing" && !inputOpen) over();
+      else fail(error, error);
+      socket.reset();
+    },
+  });
+
+  const abort = (reason: Error): void => {
+    if (state === "over") return;
+    fail(reason, reason);
+    socket.reset();
+  };
+
+  const close = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      if (state === "over") return failure === null ? resolve() : reject(failure);
+      state = "closing";
+      waiting = { resolve, reject };
+      socket.finish(() => {
+        if (state !== "closing") return;
+        endInput(null);
+        linger = setTimeout(() => {
+          over();
+          socket.close();
+        }, lingerMs);
+        socket.resume();
+      });
+    });
+
+  const readable = new ReadableStream<Uint8Array>({
+    start: (controller) => void (input = controller),
+    pull: () => socket.resume(),
+    cancel() {
+      inputOpen = false;
+      if (state !== "open") return;
+      fail(gone("was closed here"), null);
+      socket.close();
+    },
+  }, strategy);
+
+  const writable = new WritableStream<Uint8Array>({
+    start(controller) {
+      output = controller;
+      // The stream calls `abort` only after the running write has settled, which may be never; its signal is at once.
+      controller.signal.addEventListener("abort", () => {
+        outputAborted = true;
+        abort(asError(controller.signal.reason));
+      });
+    },
+    write(bytes) {
+      if (failure !== null) throw failure;
+      if (bytes.byteLength === 0 || socket.write(bytes)) return;
+      // The raw socket may have failed inside `write`.
+      if (failure !== null) throw failure;
+      return new Promise((resolve, reject) => void (waiting = { resolve, reject }));
+    },
+    close,
+  }, strategy);
+
+  return { remote: socket.remote, readable, writable, abort };
+}
+
+function asError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}
