@@ -1,0 +1,175 @@
+import { assert } from "../base/assert.ts";
+import { hex, unhex, utf8 } from "../base/bytes.ts";
+import { DfdbError } from "../base/errors.ts";
+import { collectionNumberOf, documentIdOf, epochOf, nodeIdOf, runIdOf, seqOf } from "../base/ids.ts";
+import { limits } from "../base/limits.ts";
+import type {
+  BeginTerm,
+  CreateCollection,
+  Delete,
+  DropCollection,
+  Operation,
+  Put,
+} from "../document/operation.ts";
+import { EntryReader } from "./entry_reader.ts";
+import { EntryWriter, headBytesMax, textBytesMax } from "./entry_writer.ts";
+
+/** First byte of every payload: how the rest is written. */
+export const payloadFormat = 0x01;
+
+const kinds = { put: 1, delete: 2, createCollection: 3, dropCollection: 4, term: 5 } as const;
+const elements = [0, 5, 4, 3, 2, 4] as const;
+const nameBytesMax = 4 * limits.collectionNameCharsMax;
+
+/**
+ * The payload of a log entry: format byte, then CBOR of an array of operations, each an array that begins with its
+ * kind. Equal operations give equal bytes on every runtime. What is not well-formed here is a bug of the caller
+ * (InvariantError): it could not be read back.
+ */
+export function encodeEntry(operations: readonly Operation[]): Uint8Array {
+  assert(operations.length > 0, "an entry has operations");
+  let bytesMax = 1 + headBytesMax;
+  for (const operation of operations) bytesMax += operationBytesMax(operation);
+  const writer = new EntryWriter(bytesMax);
+  writer.byte(payloadFormat);
+  writer.array(operations.length);
+  for (const operation of operations) {
+    assert(operation.kind !== "term" || operations.length === 1, "a term is alone in its entry");
+    write(writer, operation);
+  }
+  return writer.finish();
+}
+
+function operationBytesMax(operation: Operation): number {
+  const fixed = 6 * headBytesMax + 32;
+  if (operation.kind === "put") return fixed + textBytesMax(operation.id) + operation.body.length;
+  if (operation.kind === "delete") return fixed + textBytesMax(operation.id);
+  return operation.kind === "createCollection" ? fixed + textBytesMax(operation.name) : fixed;
+}
+
+function write(writer: EntryWriter, operation: Operation): void {
+  const kind = kinds[operation.kind];
+  writer.array(elements[kind]);
+  writer.number(kind);
+  if (operation.kind === "term") {
+    writer.number(checked(operation.epoch, 1));
+    writer.binary(unhex(operation.run));
+    return writer.binary(unhex(operation.nodeId));
+  }
+  writer.number(checked(operation.collection, 1));
+  if (operation.kind === "createCollection") return writer.text(checkedName(operation.name));
+  if (operation.kind === "dropCollection") return;
+  writer.text(checkedId(operation.id));
+  writer.number(checked(operation.previous, operation.kind === "put" ? 0 : 1));
+  if (operation.kind === "put") writer.binary(operation.body);
+}
+
+function checkedName(name: string): string {
+  assert(name.length > 0 && name.isWellFormed(), "a collection name is well-formed text");
+  assert(name.length <= limits.collectionNameCharsMax, "a collection name is not longer than allowed");
+  return name;
+}
+
+function checked(value: number, least: number): number {
+  assert(Number.isSafeInteger(value) && value >= least, "a number in an entry is whole and in its range");
+  return value;
+}
+
+function checkedId(id: string): string {
+  // A lone surrogate would be written as U+FFFD: the followers' id would differ from the leader's.
+  assert(id.length > 0 && id.isWellFormed(), "a document id is well-formed text");
+  const fits = id.length * 3 <= limits.documentIdBytesMax || utf8(id).length <= limits.documentIdBytesMax;
+  assert(fits, "a document id is not longer than allowed");
+  return id;
+}
+
+/**
+ * The operations of a payload; bodies are views of it. Accepts exactly what {@linkcode encodeEntry} makes.
+ * Throws DfdbError `version` for a format, kind or further element that only a newer version can have written,
+ * `corrupt` for everything else.
+ */
+export function decodeEntry(payload: Uint8Array): readonly Operation[] {
+  if (payload.length === 0 || payload.length > limits.entryBytesMax) {
+    throw new DfdbError("corrupt", `log entry: payload of ${payload.length} bytes`);
+  }
+  if (payload[0] !== payloadFormat) {
+    throw new DfdbError("version", `log entry: format ${payload[0]} is not known to this version`);
+  }
+  const reader = new EntryReader(payload, 1), count = reader.array();
+  if (count === 0) throw reader.corrupt("no operations");
+  const operations: Operation[] = [];
+  for (let i = 0; i < count; i++) operations.push(operation(reader));
+  reader.end();
+  if (count > 1 && operations.some((o) => o.kind === "term")) {
+    throw reader.corrupt("a term beside other operations");
+  }
+  return operations;
+}
+
+function operation(reader: EntryReader): Operation {
+  const count = reader.array();
+  if (count === 0) throw reader.corrupt("empty operation");
+  const kind = reader.number(), expected = elements[kind];
+  if (kind === 0) throw reader.corrupt("operation of kind 0");
+  if (expected === undefined) throw newer(`operation of kind ${kind}`);
+  if (count > expected) throw newer(`operation of kind ${kind} with ${count} elements`);
+  if (count < expected) throw reader.corrupt(`operation of kind ${kind} with ${count} elements`);
+  if (kind === kinds.put) return put(reader);
+  if (kind === kinds.delete) return remove(reader);
+  if (kind === kinds.createCollection) return createCollection(reader);
+  if (kind === kinds.dropCollection) return dropCollection(reader);
+  return term(reader);
+}
+
+function newer(what: string): DfdbError {
+  return new DfdbError("version", `log entry: ${what} is not known to this version`);
+}
+
+const collection = (reader: EntryReader) => collectionNumberOf(atLeast(reader, 1));
+const id = (reader: EntryReader) => documentIdOf(reader.text(1, limits.documentIdBytesMax));
+
+function put(reader: EntryReader): Put {
+  return {
+    kind: "put",
+    collection: collection(reader),
+    id: id(reader),
+    previous: seqOf(reader.number()),
+    body: reader.binary(),
+  };
+}
+
+function remove(reader: EntryReader): Delete {
+  return {
+    kind: "delete",
+    collection: collection(reader),
+    id: id(reader),
+    previous: seqOf(atLeast(reader, 1)),
+  };
+}
+
+function createCollection(reader: EntryReader): CreateCollection {
+  const number = collection(reader), name = reader.text(1, nameBytesMax);
+  if (name.length > limits.collectionNameCharsMax) throw reader.corrupt("collection name too long");
+  return { kind: "createCollection", collection: number, name };
+}
+
+function dropCollection(reader: EntryReader): DropCollection {
+  return { kind: "dropCollection", collection: collection(reader) };
+}
+
+function term(reader: EntryReader): BeginTerm {
+  const epoch = epochOf(atLeast(reader, 1));
+  return { kind: "term", epoch, run: runIdOf(id128(reader)), nodeId: nodeIdOf(id128(reader)) };
+}
+
+function atLeast(reader: EntryReader, least: number): number {
+  const value = reader.number();
+  if (value < least) throw reader.corrupt(`number ${value} below ${least}`);
+  return value;
+}
+
+function id128(reader: EntryReader): string {
+  const bytes = reader.binary();
+  if (bytes.length !== 16) throw reader.corrupt(`id of ${bytes.length} bytes`);
+  return hex(bytes);
+}

@@ -1,0 +1,27 @@
+/** Every label that storage gives to `crashPoint`, in the order in which a run meets them. */
+export const storageCrashPoints = [
+  // openStorage: lock held / new file in WAL mode but empty / schema written, not committed / usable
+  "open:locked",
+  "open:empty",
+  "open:schema",
+  "open:created",
+  // write: before each operation of an entry / all rows and log rows written / durable, not yet answered
+  "apply:operation",
+  "apply:entry",
+  "commit:before",
+  "commit:after",
+  // checkpointIfDue
+  "checkpoint:before",
+  "checkpoint:after",
+  // reclaim: rows of a dropped collection deleted / its table dropped, neither committed
+  "reclaim:rows",
+  "reclaim:table",
+  // close: nothing done / data file whole, not marked / marked in the WAL / marked in the data file
+  "close:before",
+  "close:checkpointed",
+  "close:marked",
+  "close:after",
+] as const;
+
+/** A label of {@linkcode storageCrashPoints}. */
+export type StorageCrashPoint = (typeof storageCrashPoints)[number];

@@ -1,0 +1,107 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { DfdbError } from "../../base/errors.ts";
+import type { Seq } from "../../base/ids.ts";
+import { seqOf, wallMsOf } from "../../base/ids.ts";
+import type { LogEntry, LogReader, LogReadLimits, Position, Term, TermRecord } from "../log.ts";
+import { origin } from "../log.ts";
+import { mapped } from "./sqlite_error.ts";
+import type { State } from "./state.ts";
+import { firstSeq, termOf } from "./state.ts";
+
+interface LogRow {
+  readonly seq: number;
+  readonly term: number;
+  readonly chain: number;
+  readonly wall_ms: number;
+  readonly payload: Uint8Array;
+}
+
+/** Reads the log through the read connection: what a running write transaction did is never seen. */
+export class SqliteLogReader implements LogReader {
+  readonly #state: State;
+  readonly #path: string;
+  readonly #at: StatementSync;
+  readonly #fit: StatementSync;
+  readonly #entries: StatementSync;
+  /** By number; a term never changes once it is committed. */
+  readonly #terms: Term[] = [];
+
+  constructor(db: DatabaseSync, state: State, path: string) {
+    this.#state = state;
+    this.#path = path;
+    this.#at = db.prepare("SELECT term, chain FROM log WHERE seq = ?");
+    // The entry with which the sum reaches bytesMax: end_bytes rises with seq, so the scan stops there.
+    this.#fit = db.prepare(
+      "SELECT seq FROM log WHERE seq > ?1 AND seq < ?2 AND end_bytes >= ?3 + " +
+        "ifnull((SELECT end_bytes FROM log WHERE seq = ?1), ?4) ORDER BY seq LIMIT 1",
+    );
+    this.#entries = db.prepare(
+      "SELECT seq, term, chain, wall_ms, payload FROM log WHERE seq > ? ORDER BY seq LIMIT ?",
+    );
+  }
+
+  get first(): Seq {
+    return firstSeq(this.#state);
+  }
+
+  get last(): Position {
+    return this.#state.position;
+  }
+
+  get terms(): readonly TermRecord[] {
+    return this.#state.terms;
+  }
+
+  at(seq: Seq): Position | "compacted" | "ahead" {
+    const { position, trimmed } = this.#state;
+    if (seq === 0) return origin;
+    if (seq > position.seq) return "ahead";
+    if (seq === position.seq) return position;
+    if (seq === trimmed.position.seq) return trimmed.position;
+    if (seq < trimmed.position.seq) return "compacted";
+    const row = mapped(`reading the log of ${this.#path}`, () => this.#at.get(seq)) as LogRow | undefined;
+    if (row === undefined) throw this.#corrupt(seq);
+    const { epoch, run } = this.#term(row.term, seq);
+    return { epoch, run, seq, chain: row.chain };
+  }
+
+  entries(after: Seq, limits: LogReadLimits): readonly LogEntry[] | "compacted" {
+    const { position, trimmed } = this.#state;
+    if (after < trimmed.position.seq) return "compacted";
+    if (after >= position.seq) return [];
+    const rows = mapped(`reading the log of ${this.#path}`, () => {
+      const most = Math.max(1, Math.min(limits.entriesMax, position.seq - after));
+      return this.#entries.all(after, this.#fitting(after, most, limits.bytesMax)) as unknown as LogRow[];
+    });
+    let expected = after as number;
+    return rows.map((row) => {
+      if (row.seq !== ++expected) throw this.#corrupt(expected);
+      return {
+        seq: seqOf(row.seq),
+        term: this.#term(row.term, row.seq),
+        chain: row.chain,
+        wallMs: wallMsOf(row.wall_ms),
+        payload: row.payload,
+      };
+    });
+  }
+
+  /** Number of entries after `after` to read, at least one. */
+  #fitting(after: number, most: number, bytesMax: number): number {
+    if (most === 1) return 1;
+    const row = this.#fit.get(after, after + most, bytesMax, this.#state.trimmed.endBytes);
+    return row === undefined ? most : Number(row["seq"]) - after;
+  }
+
+  #term(number: number, seq: number): Term {
+    const known = this.#terms[number];
+    if (known !== undefined) return known;
+    const record = termOf(this.#state, number);
+    if (record === undefined) throw this.#corrupt(seq);
+    return this.#terms[number] = { epoch: record.epoch, run: record.run };
+  }
+
+  #corrupt(seq: number): DfdbError {
+    return new DfdbError("data_corrupt", `${this.#path}: entry ${seq} of the log is missing or damaged`);
+  }
+}

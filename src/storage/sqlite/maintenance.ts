@@ -1,0 +1,78 @@
+import type { DatabaseSync } from "node:sqlite";
+import { limits } from "../../base/limits.ts";
+import type { CrashPoint } from "../../runtime/runtime.ts";
+import { transaction } from "./connection.ts";
+import type { MetaWriter } from "./meta_writer.ts";
+import { tableOf } from "./schema.ts";
+import type { State } from "./state.ts";
+import type { TableStatements } from "./statements.ts";
+
+/** Answer of `PRAGMA wal_checkpoint`. `log`: pages in the WAL; `checkpointed`: those already in the data file. */
+interface CheckpointRow {
+  readonly busy: number;
+  readonly log: number;
+  readonly checkpointed: number;
+}
+
+/** `noop` only tells; `passive` never waits; `truncate` empties the WAL unless a reader or writer is in the way. */
+function checkpoint(db: DatabaseSync, mode: "noop" | "passive" | "truncate"): CheckpointRow {
+  return db.prepare(`PRAGMA wal_checkpoint(${mode})`).get() as unknown as CheckpointRow;
+}
+
+/** Every checkpoint while the database runs goes through here. */
+export function checkpointIfDue(db: DatabaseSync, crashPoint: CrashPoint): void {
+  const { log, checkpointed } = checkpoint(db, "noop");
+  if (log - checkpointed < limits.checkpointPages) return;
+  crashPoint("checkpoint:before");
+  checkpoint(db, "passive");
+  crashPoint("checkpoint:after");
+}
+
+/** What one slice works with. */
+export interface ReclaimParts {
+  readonly writer: DatabaseSync;
+  readonly state: State;
+  readonly tables: TableStatements;
+  readonly meta: MetaWriter;
+  readonly crashPoint: CrashPoint;
+}
+
+/**
+ * Deletes up to `limits.reclaimRows` rows of one dropped collection, and its table once it is empty: dropping a full
+ * table in one go would take as long as it is large. True when more is left.
+ */
+export function reclaimSlice({ writer, state, tables, meta, crashPoint }: ReclaimParts): boolean {
+  const [number] = state.dropped;
+  if (number === undefined) return false;
+  const freed = transaction(writer, () => {
+    if (state.clean) meta.cleanSeq(null);
+    const { changes } = tables.get(number, "free").run(limits.reclaimRows);
+    crashPoint("reclaim:rows");
+    if (Number(changes) === limits.reclaimRows) return false;
+    tables.forget(number);
+    writer.prepare(`DROP TABLE ${tableOf(number)}`).run();
+    meta.removeCollection(number);
+    crashPoint("reclaim:table");
+    return true;
+  });
+  state.clean = false;
+  if (freed) {
+    state.dropped.delete(number);
+    state.collections.delete(number);
+  }
+  return state.dropped.size > 0;
+}
+
+/**
+ * Moves everything into the data file and then marks it: a copy of the file that has the mark has all of the rest.
+ * Without the mark (a reader of another connection was in the way) the file is still right, with its WAL.
+ */
+export function closeCleanly(db: DatabaseSync, state: State, meta: MetaWriter, crashPoint: CrashPoint): void {
+  crashPoint("close:before");
+  const emptied = checkpoint(db, "truncate").busy === 0;
+  crashPoint("close:checkpointed");
+  if (state.clean || !emptied) return;
+  transaction(db, () => meta.cleanSeq(state.position.seq));
+  crashPoint("close:marked");
+  checkpoint(db, "truncate");
+}

@@ -1,0 +1,77 @@
+import type { DatabaseSync } from "node:sqlite";
+import type { CollectionNumber, DatabaseId, WallMs } from "../../base/ids.ts";
+import type { FileKind } from "./connection.ts";
+import { pragma } from "./connection.ts";
+
+/** `data.dfdb`: application id "dfdb". */
+export const dataFile: FileKind = { applicationId: 0x64666462, version: 1, migrations: [] };
+
+/**
+ * Version 1. `meta` is one row; `clean_seq` is the last seq when the file was closed cleanly, null while it is in use;
+ * `trimmed_*` describe the entry before the first one kept. `terms.number` counts from 1. A collection whose name is
+ * null was dropped and waits to be freed. `log.end_bytes` is the sum of all payloads ever, up to and with this one.
+ */
+const version1 = [
+  `CREATE TABLE meta (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    database_id TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    clean_seq INTEGER,
+    next_collection INTEGER NOT NULL,
+    trimmed_seq INTEGER NOT NULL,
+    trimmed_term INTEGER NOT NULL,
+    trimmed_chain INTEGER NOT NULL,
+    trimmed_end_bytes INTEGER NOT NULL
+  ) STRICT`,
+  `CREATE TABLE terms (
+    number INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    run TEXT NOT NULL,
+    node_id TEXT NOT NULL,
+    first_seq INTEGER NOT NULL
+  ) STRICT`,
+  `CREATE TABLE collections (
+    number INTEGER PRIMARY KEY,
+    name TEXT,
+    documents INTEGER NOT NULL,
+    next_row INTEGER NOT NULL
+  ) STRICT`,
+  `CREATE TABLE log (
+    seq INTEGER PRIMARY KEY,
+    term INTEGER NOT NULL,
+    chain INTEGER NOT NULL,
+    wall_ms INTEGER NOT NULL,
+    end_bytes INTEGER NOT NULL,
+    payload BLOB NOT NULL
+  ) STRICT`,
+];
+
+/** Writes version 1 into an empty file, marked as cleanly closed; inside the caller's transaction. */
+export function createSchema(db: DatabaseSync, databaseId: DatabaseId, createdMs: WallMs): void {
+  for (const statement of version1) db.prepare(statement).run();
+  db.prepare("INSERT INTO meta VALUES (1, ?, ?, 0, 1, 0, 0, 0, 0)").run(databaseId, createdMs);
+  pragma(db, `application_id = ${dataFile.applicationId}`);
+  pragma(db, "user_version = 1");
+}
+
+/** Name of the table that holds the documents of a collection. */
+export function tableOf(collection: CollectionNumber): string {
+  return `docs_${collection}`;
+}
+
+/**
+ * The table of one collection. `row` is given by us and never given twice, so a page never steps over a document that
+ * came later. The body is last: no other column is read through the pages of a large one.
+ */
+export function createDocuments(db: DatabaseSync, collection: CollectionNumber): void {
+  db.prepare(`CREATE TABLE ${tableOf(collection)} (
+    row INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    seq INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    modified_ms INTEGER NOT NULL,
+    flags INTEGER NOT NULL DEFAULT 0,
+    vector BLOB,
+    body TEXT NOT NULL
+  ) STRICT`).run();
+}

@@ -1,0 +1,208 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { assert } from "../../base/assert.ts";
+import { DfdbError } from "../../base/errors.ts";
+import type { DatabaseId } from "../../base/ids.ts";
+import type { CrashPoint } from "../../runtime/runtime.ts";
+import type { ReadView, Storage, StorageStats, WriteTransaction } from "../storage.ts";
+import { Apply } from "./apply.ts";
+import { pragma, transaction } from "./connection.ts";
+import { Draft } from "./draft.ts";
+import type { Lock } from "./lock.ts";
+import { SqliteLogReader } from "./log_reader.ts";
+import { LogWriter } from "./log_writer.ts";
+import { checkpointIfDue, closeCleanly, reclaimSlice } from "./maintenance.ts";
+import { MetaWriter } from "./meta_writer.ts";
+import { mapped, sqliteError } from "./sqlite_error.ts";
+import type { State } from "./state.ts";
+import { committedCatalog } from "./state.ts";
+import { TableStatements } from "./statements.ts";
+import { View } from "./view.ts";
+import type { Writers } from "./write_transaction.ts";
+import { Transaction } from "./write_transaction.ts";
+
+/** After these the outcome of a write is unknown. */
+const fatal: ReadonlySet<string> = new Set(["io_error", "data_corrupt"]);
+
+/** What `openStorage` prepared. */
+export interface Parts {
+  readonly path: string;
+  readonly databaseId: DatabaseId;
+  readonly state: State;
+  readonly writer: DatabaseSync;
+  readonly reader: DatabaseSync;
+  readonly lock: Lock;
+  readonly crashPoint: CrashPoint;
+}
+
+/** {@linkcode Storage} over two connections: all writes go through one, reads of committed data through the other. */
+export class SqliteStorage implements Storage {
+  readonly log: SqliteLogReader;
+  readonly #parts: Parts;
+  readonly #meta: MetaWriter;
+  readonly #writers: Writers;
+  readonly #view: View;
+  readonly #statement: Readonly<
+    Record<"begin" | "commit" | "rollback", StatementSync>
+  >;
+  #databaseId: DatabaseId;
+  #reading = 0;
+  #writing = false;
+  #closed = false;
+  /** Why nothing may be written any more: a commit had an unknown outcome. */
+  #failed: DfdbError | null = null;
+
+  constructor(parts: Parts) {
+    const { writer, reader, state, crashPoint } = parts, tables = new TableStatements(writer);
+    this.#parts = parts;
+    this.#databaseId = parts.databaseId;
+    this.#meta = new MetaWriter(writer);
+    this.#writers = {
+      tables,
+      apply: new Apply(writer, tables, crashPoint),
+      log: new LogWriter(writer),
+      crashPoint,
+    };
+    this.#view = new View(committedCatalog(state), new TableStatements(reader));
+    this.log = new SqliteLogReader(reader, state, parts.path);
+    this.#statement = {
+      begin: writer.prepare("BEGIN IMMEDIATE"),
+      commit: writer.prepare("COMMIT"),
+      rollback: writer.prepare("ROLLBACK"),
+    };
+  }
+
+  get databaseId(): DatabaseId {
+    return this.#databaseId;
+  }
+
+  read<Result>(run: (view: ReadView) => Result): Result {
+    this.#usable();
+    // No transaction: nothing can be committed while `run` runs. The lock keeps other processes out, #transaction
+    // refuses to write inside a read, and both are synchronous. So memory and file stay one state.
+    this.#reading++;
+    try {
+      return run(this.#view);
+    } catch (thrown) {
+      throw sqliteError(thrown, `reading ${this.#parts.path}`);
+    } finally {
+      this.#reading--;
+    }
+  }
+
+  write<Result>(run: (tx: WriteTransaction) => Result): Result {
+    return this.#transaction((draft) => {
+      const tx = new Transaction(draft, this.#writers), result = run(tx);
+      assert(!(result instanceof Promise), "a write transaction is synchronous");
+      return { result, dirty: tx.finish() };
+    });
+  }
+
+  adoptDatabaseId(id: DatabaseId): void {
+    if (id === this.#databaseId) return;
+    this.#usable();
+    const { state, writer, path } = this.#parts;
+    if (state.position.seq !== 0) {
+      const message = `${path} belongs to database ${this.#databaseId} and is not empty`;
+      throw new DfdbError("wrong_database", message, { details: { own: this.#databaseId, other: id } });
+    }
+    // An empty database stays marked as cleanly closed: no copy of it can be torn.
+    this.#guarded(() => transaction(writer, () => this.#meta.databaseId(id)));
+    this.#databaseId = id;
+  }
+
+  reclaim(): boolean {
+    const { state, writer, crashPoint } = this.#parts;
+    this.#usable();
+    if (state.dropped.size === 0) return false;
+    return this.#guarded(() =>
+      reclaimSlice({ writer, state, tables: this.#writers.tables, meta: this.#meta, crashPoint })
+    );
+  }
+
+  checkpointIfDue(): void {
+    this.#usable();
+    this.#guarded(() => checkpointIfDue(this.#parts.writer, this.#parts.crashPoint));
+  }
+
+  stats(): StorageStats {
+    this.#usable();
+    const { path, state, reader } = this.#parts;
+    const pageCount = Number(mapped(path, () => pragma(reader, "page_count")));
+    const fileBytes = pageCount * Number(pragma(reader, "page_size"));
+    const logEntries = state.position.seq - state.trimmed.position.seq;
+    return { path, fileBytes, pageCount, logEntries, logBytes: state.endBytes - state.trimmed.endBytes };
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    assert(this.#reading === 0 && !this.#writing, "closed by a function that uses it");
+    this.#closed = true;
+    const { reader, writer, lock, state, path, crashPoint } = this.#parts;
+    try {
+      mapped(`closing ${path}`, () => {
+        reader.close();
+        if (this.#failed === null) closeCleanly(writer, state, this.#meta, crashPoint);
+      });
+    } finally {
+      if (writer.isOpen) writer.close();
+      lock.release();
+    }
+    crashPoint("close:after");
+  }
+
+  #transaction<Result>(run: (draft: Draft) => { result: Result; dirty: boolean }): Result {
+    this.#usable();
+    assert(!this.#writing, "one write transaction at a time");
+    assert(this.#reading === 0, "no write inside a read");
+    const { state, crashPoint } = this.#parts,
+      draft = new Draft(state),
+      { begin, commit, rollback } = this.#statement;
+    this.#writing = true;
+    try {
+      const result = this.#guarded(() => {
+        begin.run();
+        this.#writers.log.begin();
+        const done = run(draft);
+        if (!done.dirty) {
+          rollback.run();
+          return done.result;
+        }
+        this.#writers.log.flush();
+        this.#meta.flush(draft, state);
+        crashPoint("commit:before");
+        commit.run();
+        draft.commit();
+        return done.result;
+      });
+      crashPoint("commit:after");
+      return result;
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  /** Maps errors, leaves no transaction open, and remembers a failure after which the file cannot be trusted. */
+  #guarded<Result>(run: () => Result): Result {
+    const { writer, path } = this.#parts;
+    try {
+      return run();
+    } catch (thrown) {
+      const error = sqliteError(thrown, `writing ${path}`);
+      const untrusted = error !== thrown && error instanceof DfdbError && fatal.has(error.code);
+      if (untrusted) this.#failed = error;
+      try {
+        if (writer.isTransaction) this.#statement.rollback.run();
+      } catch (again) {
+        this.#failed ??= new DfdbError("io_error", `${path}: a failed write could not be undone`, {
+          cause: again,
+        });
+      }
+      throw error;
+    }
+  }
+
+  #usable(): void {
+    if (this.#failed !== null) throw this.#failed;
+    if (this.#closed) throw new DfdbError("closing", `${this.#parts.path} is closed`);
+  }
+}

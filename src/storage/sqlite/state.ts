@@ -1,0 +1,83 @@
+import type { CollectionNumber, Seq } from "../../base/ids.ts";
+import type { Position, TermRecord } from "../log.ts";
+import type { CollectionInfo } from "../storage.ts";
+
+/** A collection as the catalog row has it; `name` is null from its drop until its rows are freed. */
+export interface CollectionState {
+  readonly number: CollectionNumber;
+  readonly name: string | null;
+  readonly documents: number;
+  readonly nextRow: number;
+}
+
+/** The entry before the first one kept: `at(first - 1)` is answered from here. */
+export interface Trimmed {
+  readonly position: Position;
+  readonly endBytes: number;
+}
+
+/** What memory holds of the committed database. Changes only after a COMMIT, as a whole. */
+export interface State {
+  position: Position;
+  /** Sum of all payload bytes ever written. */
+  endBytes: number;
+  terms: readonly TermRecord[];
+  nextCollection: number;
+  trimmed: Trimmed;
+  /** The file says that it was closed cleanly: the next write takes that back. */
+  clean: boolean;
+  readonly collections: Map<CollectionNumber, CollectionState>;
+  readonly numbers: Map<string, CollectionNumber>;
+  readonly dropped: Set<CollectionNumber>;
+}
+
+/** Names are compared in this form. */
+export function foldName(name: string): string {
+  return name.toLowerCase();
+}
+
+/** What a read may ask of committed or uncommitted state. */
+export interface Catalog {
+  readonly position: Position;
+  collection(number: CollectionNumber): CollectionState | undefined;
+  numberOf(name: string): CollectionNumber | undefined;
+  list(): CollectionInfo[];
+}
+
+/** A mutable copy of the catalog row of a collection that the transaction touched. */
+export interface CollectionDraft {
+  readonly number: CollectionNumber;
+  name: string | null;
+  documents: number;
+  nextRow: number;
+}
+
+/** Term of `number` (from 1), as `log.term` and `meta.trimmed_term` name it. */
+export function termOf(state: { terms: readonly TermRecord[] }, number: number): TermRecord | undefined {
+  return state.terms[number - 1];
+}
+
+export function committedCatalog(state: State): Catalog {
+  return {
+    get position() {
+      return state.position;
+    },
+    collection: (number) => state.collections.get(number),
+    numberOf: (name) => state.numbers.get(foldName(name)),
+    list: () => infos(state.collections.values()),
+  };
+}
+
+/** Linked collections by number. */
+export function infos(collections: Iterable<CollectionState>): CollectionInfo[] {
+  const list: CollectionInfo[] = [];
+  for (const { number, name, documents } of collections) {
+    if (name !== null) list.push({ number, name, documents });
+  }
+  return list.sort((a, b) => a.number - b.number);
+}
+
+/** Seq of the first entry kept. */
+export function firstSeq(state: State): Seq {
+  return (state.trimmed.position.seq + 1) as Seq;
+}

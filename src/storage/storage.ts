@@ -1,0 +1,116 @@
+import type { CollectionNumber, DatabaseId, DocumentId, NodeId, Seq, WallMs } from "../base/ids.ts";
+import type { Operation } from "../document/operation.ts";
+import type { LogEntry, LogReader, Position } from "./log.ts";
+
+/**
+ * One database: documents, log and terms in one file. Every call is synchronous. One write transaction at a time;
+ * reads never see what is not committed.
+ */
+export interface Storage {
+  readonly databaseId: DatabaseId;
+  readonly log: LogReader;
+  /** Runs `run` over one consistent state. The view must not be used after `run` returned. */
+  read<Result>(run: (view: ReadView) => Result): Result;
+  /**
+   * Runs `run` in a transaction: all of it is on disk (fsync) when this returns, or, if it throws, none of it is kept.
+   * What must hold at the moment of COMMIT is checked at the end of `run`: nothing runs in between.
+   * Throws what `run` throws; `disk_full` (nothing kept); `io_error` or `data_corrupt`: the outcome is unknown and
+   * the process must end.
+   */
+  write<Result>(run: (tx: WriteTransaction) => Result): Result;
+  /**
+   * Takes over the id of another database: only while the log is at 0 and there is no document (a new follower).
+   * Throws `wrong_database` otherwise.
+   */
+  adoptDatabaseId(id: DatabaseId): void;
+  /** Frees one slice of what dropped collections left behind. True when more is left. */
+  reclaim(): boolean;
+  /** Moves the WAL into the data file as far as readers allow, when it has grown enough; off the commit path. */
+  checkpointIfDue(): void;
+  stats(): StorageStats;
+  /** Checkpoints, marks the file as cleanly closed, releases the lock. Idempotent. */
+  close(): void;
+}
+
+export interface StorageStats {
+  readonly path: string;
+  readonly fileBytes: number;
+  readonly pageCount: number;
+  readonly logEntries: number;
+  readonly logBytes: number;
+}
+
+export interface CollectionInfo {
+  readonly number: CollectionNumber;
+  /** As first written; compared without regard to case. */
+  readonly name: string;
+  /** Kept with every change, never counted. */
+  readonly documents: number;
+}
+
+export interface StoredDocument {
+  readonly id: DocumentId;
+  /** JSON text of one object, without `_id` and `_etag`. */
+  readonly body: string;
+  /** Entry of its last change. */
+  readonly seq: Seq;
+  readonly createdMs: WallMs;
+  readonly modifiedMs: WallMs;
+}
+
+export interface DocumentPage {
+  readonly documents: readonly StoredDocument[];
+  /** Pass as `after` for the next page; null at the end. */
+  readonly next: number | null;
+}
+
+export interface ReadView {
+  readonly position: Position;
+  collections(): readonly CollectionInfo[];
+  /** Finds by name, without regard to case. */
+  collection(name: string): CollectionInfo | null;
+  document(collection: CollectionNumber, id: DocumentId): StoredDocument | null;
+  /** Seq of the document's last change, 0 when there is none: cheaper than `document`. */
+  documentSeq(collection: CollectionNumber, id: DocumentId): Seq;
+  /** Documents in the order of their creation here; `after` is 0 or a `next`. */
+  page(
+    collection: CollectionNumber,
+    after: number,
+    limits: { documentsMax: number; bytesMax: number },
+  ): DocumentPage;
+}
+
+export interface WriteTransaction extends ReadView {
+  /** A number for a new collection, never given before. */
+  newCollectionNumber(): CollectionNumber;
+  /**
+   * Leader: makes the next entry of the log out of `operations`, applies it, and returns its position. The entry's
+   * term is the last one of the log, or the one that a `term` operation begins.
+   * Throws `payload_too_large` above `limits.entryBytesMax` before anything is written.
+   */
+  append(operations: readonly Operation[], wallMs: WallMs): Position;
+  /**
+   * Follower: applies an entry of the leader. Throws `gap` (not the next seq), `diverged` (term or document history
+   * does not fit), `corrupt` (chain or payload does not fit), `version` (an operation this version does not know).
+   */
+  apply(entry: LogEntry): Position;
+}
+
+/** What belongs to the node and must not travel with a copy of the data file. */
+export interface NodeStore {
+  readonly nodeId: NodeId;
+  /** The node's state for a database, or null when it never met it. */
+  state(databaseId: DatabaseId): NodeState | null;
+  /** Durable when it returns. */
+  setState(databaseId: DatabaseId, state: NodeState): void;
+  close(): void;
+}
+
+export interface NodeState {
+  /** The role in force; null before the first start. */
+  readonly role: "none" | "leader" | "follower" | null;
+  /** Highest epoch ever seen, of anyone. */
+  readonly highestEpoch: number;
+  readonly readOnly: boolean;
+  readonly readOnlyReason: string | null;
+}

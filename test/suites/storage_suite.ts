@@ -1,0 +1,24 @@
+import type { openNodeStore } from "../../src/storage/sqlite/open_node_store.ts";
+import type { openStorage } from "../../src/storage/sqlite/open_storage.ts";
+import { applySuite } from "./storage_suite_apply.ts";
+import { failureSuite } from "./storage_suite_failures.ts";
+import { logSuite } from "./storage_suite_log.ts";
+import { nodeStoreSuite } from "./storage_suite_node_store.ts";
+import { openingSuite } from "./storage_suite_opening.ts";
+import { writeSuite } from "./storage_suite_write.ts";
+
+/** What the suite is run over. */
+export interface StorageOpeners {
+  readonly openStorage: typeof openStorage;
+  readonly openNodeStore: typeof openNodeStore;
+}
+
+/** Every promise of `src/storage/storage.ts` and `log.ts`. */
+export function storageSuite(openers: StorageOpeners): void {
+  writeSuite(openers);
+  applySuite(openers);
+  logSuite(openers);
+  openingSuite(openers);
+  failureSuite(openers);
+  nodeStoreSuite(openers);
+}

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Decoder } from "cbor-x/decode";
+import { Encoder } from "cbor-x/encode";
+import { unhex, utf8 } from "../../src/base/bytes.ts";
+import { limits } from "../../src/base/limits.ts";
+import { prng } from "../../src/base/prng.ts";
+import type { Operation } from "../../src/document/operation.ts";
+import { decodeEntry, encodeEntry } from "../../src/storage/entry_codec.ts";
+import { coded } from "../suites/storage_fixture.ts";
+import { entrySamples } from "../golden/entry_samples.ts";
+
+const cbor = { useRecords: false, variableMapSize: true, tagUint8Array: false };
+const encoder = new Encoder(cbor), decoder = new Decoder(cbor);
+
+/** The arrays that the format prescribes, for cbor-x. */
+function plain(operation: Operation): unknown[] {
+  switch (operation.kind) {
+    case "put":
+      return [1, operation.collection, operation.id, operation.previous, operation.body];
+    case "delete":
+      return [2, operation.collection, operation.id, operation.previous];
+    case "createCollection":
+      return [3, operation.collection, operation.name];
+    case "dropCollection":
+      return [4, operation.collection];
+    case "term":
+      return [5, operation.epoch, unhex(operation.run), unhex(operation.nodeId)];
+  }
+}
+
+const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
+const decode = (...values: number[]) => () => decodeEntry(bytes(...values));
+
+test("entry codec: what was written is read back", () => {
+  for (const { operations } of entrySamples) {
+    const payload = encodeEntry(operations);
+    assert.deepEqual(decodeEntry(payload), operations);
+    // At any place inside a larger buffer.
+    const larger = new Uint8Array(payload.length + 20).fill(0xff);
+    larger.set(payload, 7);
+    assert.deepEqual(decodeEntry(larger.subarray(7, 7 + payload.length)), operations);
+  }
+});
+
+test("entry codec: the bytes are those of cbor-x, and cbor-x reads them", () => {
+  for (const { operations } of entrySamples) {
+    const payload = encodeEntry(operations);
+    assert.equal(payload[0], 1);
+    const theirs = encoder.encode(operations.map(plain));
+    assert.deepEqual(Array.from(payload.subarray(1)), Array.from(theirs));
+    const read = decoder.decode(payload.subarray(1)) as unknown[][];
+    assert.deepEqual(read.map((o) => o[0]), operations.map((o) => plain(o)[0]));
+  }
+});
+
+test("entry codec: payloads do not share bytes that change", () => {
+  const one = encodeEntry(entrySamples[0]?.operations ?? []), copy = one.slice();
+  for (let i = 0; i < 5000; i++) encodeEntry(entrySamples[i % entrySamples.length]?.operations ?? []);
+  assert.deepEqual(one, copy);
+});
+
+test("entry codec: every prefix and every lengthening is refused", () => {
+  for (const { operations } of entrySamples) {
+    const payload = encodeEntry(operations);
+    if (payload.length > 2000) continue;
+    for (let length = 0; length < payload.length; length++) {
+      assert.throws(() => decodeEntry(payload.subarray(0, length)), coded("corrupt"));
+    }
+    assert.throws(() => decodeEntry(bytes(...payload, 0)), coded("corrupt"));
+  }
+});
+
+test("entry codec: whatever is read is written again as the same bytes", () => {
+  const random = prng(42);
+  let accepted = 0;
+  for (let i = 0; i < 60_000; i++) {
+    const sample = entrySamples[random.below(entrySamples.length)] as (typeof entrySamples)[number];
+    const payload = encodeEntry(sample.operations).slice(0, 2000);
+    for (let n = random.below(3); n >= 0; n--) payload[random.below(payload.length)] = random.below(256);
+    try {
+      assert.deepEqual(encodeEntry(decodeEntry(payload)), payload);
+      accepted++;
+    } catch (thrown) {
+      const { code } = thrown as { code?: string };
+      if (code !== "corrupt" && code !== "version") throw thrown;
+    }
+  }
+  assert.ok(accepted > 1000);
+});
+
+test("entry codec: what only a newer version can have written is version", () => {
+  assert.throws(decode(0x02, 0x81, 0x82, 4, 1), coded("version"));
+  assert.throws(decode(0x00), coded("version"));
+  assert.throws(decode(0x01, 0x81, 0x82, 6, 1), coded("version"));
+  assert.throws(decode(0x01, 0x81, 0x84, 0x19, 1, 0, 0xff, 0xff, 0xff), coded("version"));
+  assert.throws(decode(0x01, 0x81, 0x83, 4, 1, 0xf6), coded("version"));
+  assert.throws(decode(0x01, 0x82, 0x82, 4, 1, 0x82, 7, 1), coded("version"));
+});
+
+test("entry codec: what nobody writes is corrupt", () => {
+  const wrong: readonly number[][] = [
+    [],
+    [0x01],
+    [0x01, 0x80],
+    [0x01, 0x81, 0x80],
+    [0x01, 0x81, 0x82, 0, 1],
+    // too few elements; not an array; a negative kind; text as kind
+    [0x01, 0x81, 0x81, 4],
+    [0x01, 0x82, 4, 1],
+    [0x01, 0x81, 0x82, 0x23, 1],
+    [0x01, 0x81, 0x82, 0x61, 0x34],
+    // collection 0; a head longer than needed; indefinite lengths; a tag; null; a float below 2^32
+    [0x01, 0x81, 0x82, 4, 0],
+    [0x01, 0x81, 0x82, 4, 0x18, 1],
+    [0x01, 0x81, 0x82, 4, 0x19, 0, 200],
+    [0x01, 0x9f, 0x82, 4, 1, 0xff],
+    [0x01, 0x81, 0x9f, 4, 1, 0xff],
+    [0x01, 0xc1, 0x81, 0x82, 4, 1],
+    [0x01, 0x81, 0x82, 4, 0xf6],
+    [0x01, 0x81, 0x82, 4, 0xfb, 0x40, 0x45, 0, 0, 0, 0, 0, 0],
+    // 64-bit heads, NaN, more than 2^53
+    [0x01, 0x81, 0x82, 4, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0],
+    [0x01, 0x81, 0x82, 4, 0xfb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0],
+    [0x01, 0x81, 0x82, 4, 0xfb, 0x43, 0x50, 0, 0, 0, 0, 0, 0],
+    // an empty id; text that is not UTF-8; a surrogate; a name that is too long by its own word
+    [0x01, 0x81, 0x84, 2, 1, 0x60, 1],
+    [0x01, 0x81, 0x84, 2, 1, 0x61, 0xff, 1],
+    [0x01, 0x81, 0x84, 2, 1, 0x63, 0xed, 0xa0, 0x80, 1],
+    [0x01, 0x81, 0x83, 3, 1, 0x7a, 0xff, 0xff, 0xff, 0xff, 0x61],
+    // delete of what never was; a run of 15 bytes; a term beside another operation
+    [0x01, 0x81, 0x84, 2, 1, 0x61, 0x61, 0],
+    [0x01, 0x81, 0x84, 5, 1, 0x4f, ...Array(15).fill(7), 0x50, ...Array(16).fill(7)],
+    [0x01, 0x82, 0x84, 5, 1, 0x50, ...Array(16).fill(7), 0x50, ...Array(16).fill(7), 0x82, 4, 1],
+  ];
+  for (const values of wrong) assert.throws(decode(...values), coded("corrupt"), values.join());
+});
+
+test("entry codec: a declared length costs nothing", () => {
+  // 2^32 - 1 operations, 2^32 - 1 elements, 4 GiB of text and of body.
+  for (
+    const at of [[0x9a], [0x81, 0x9a], [0x81, 0x84, 2, 1, 0x7a], [0x81, 0x85, 1, 1, 0x61, 0x61, 0, 0x5a]]
+  ) {
+    assert.throws(decode(0x01, ...at, 0xff, 0xff, 0xff, 0xff, 0, 0), coded("corrupt"));
+  }
+  assert.throws(() => decodeEntry(new Uint8Array(limits.entryBytesMax + 1)), coded("corrupt"));
+});
+
+test("entry codec: ids at their limits, and with any character", () => {
+  const op = (id: string): Operation => ({ kind: "delete", collection: 1, id, previous: 1 }) as never;
+  const ids = [
+    "a\0b",
+    "\0",
+    "\u007f",
+    "é".repeat(256),
+    "日".repeat(170),
+    "a".repeat(512),
+    "😀",
+    "\ufeffbom",
+    "x".repeat(65),
+  ];
+  for (const id of ids) assert.deepEqual(decodeEntry(encodeEntry([op(id)])), [op(id)]);
+  for (const id of ["", "\ud800", "a\udc00", "a".repeat(513), "é".repeat(257)]) {
+    assert.throws(() => encodeEntry([op(id)]), { name: "InvariantError" });
+  }
+  const long = [0x01, 0x81, 0x84, 2, 1, 0x79, 2, 1, ...utf8("a".repeat(513)), 1];
+  assert.throws(decode(...long), coded("corrupt"));
+});
+
+test("entry codec: what cannot be read back is not written", () => {
+  const term: Operation = { kind: "term", epoch: 1, run: "1".repeat(32), nodeId: "2".repeat(32) } as never;
+  const drop = (collection: number): Operation => ({ kind: "dropCollection", collection }) as never;
+  const wrong: Operation[][] = [[], [term, drop(1)], [drop(0)], [drop(1.5)], [drop(2 ** 53)], [drop(-1)]];
+  for (const operations of wrong) assert.throws(() => encodeEntry(operations), { name: "InvariantError" });
+});
