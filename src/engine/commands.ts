@@ -1,0 +1,142 @@
+/**
+ * The writes that dfdb knows, as plans. Each checks what it must inside the transaction, then appends one entry
+ * (bulk: one an element). A collection comes into being with its first document, in the same entry.
+ */
+import type { DocumentId, Seq, WallMs } from "../base/ids.ts";
+import { seqOf } from "../base/ids.ts";
+import { DfdbError } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import type { Operation } from "../document/operation.ts";
+import type { CollectionInfo, WriteTransaction } from "../storage/storage.ts";
+import type { Plan } from "./plan.ts";
+
+/** A document to write; `body` as in the `put` operation. */
+export interface NewDocument {
+  readonly id: DocumentId;
+  readonly body: Uint8Array;
+}
+
+/** Decides whether the document's last change (0: it does not exist) is one that the client accepts; throws if not. */
+export type Precondition = (current: Seq) => void;
+
+export interface Written {
+  readonly id: DocumentId;
+  /** Entry of this change: with its term it makes the etag. */
+  readonly seq: Seq;
+  readonly created: boolean;
+}
+
+/** Outcome of one element of a bulk, in the order given. */
+export type BulkOutcome = Written | { readonly error: DfdbError };
+
+const overhead = 256;
+
+/** Throws `duplicate_key` when the id exists. */
+export function insertDocument(collection: string, document: NewDocument): Plan<Written> {
+  return {
+    bytes: document.body.length + overhead,
+    run: (tx, wallMs) => insert(tx, collection, document, wallMs),
+  };
+}
+
+/** Creates or replaces; throws what `precondition` throws. */
+export function putDocument(
+  collection: string,
+  document: NewDocument,
+  precondition: Precondition,
+): Plan<Written> {
+  return {
+    bytes: document.body.length + overhead,
+    run(tx, wallMs) {
+      const info = tx.collection(collection);
+      const previous = info === null ? seqOf(0) : tx.documentSeq(info.number, document.id);
+      precondition(previous);
+      return put(tx, collection, info, document, previous, wallMs);
+    },
+  };
+}
+
+/** Throws `not_found`, or what `precondition` throws. */
+export function deleteDocument(
+  collection: string,
+  id: DocumentId,
+  precondition: Precondition,
+): Plan<Written> {
+  return {
+    bytes: overhead,
+    run(tx, wallMs) {
+      const info = tx.collection(collection);
+      const previous = info === null ? seqOf(0) : tx.documentSeq(info.number, id);
+      precondition(previous);
+      if (info === null || previous === 0) {
+        throw new DfdbError("not_found", `There is no document "${id}" in collection "${collection}"`);
+      }
+      const { seq } = tx.append([{ kind: "delete", collection: info.number, id, previous }], wallMs);
+      return { id, seq, created: false };
+    },
+  };
+}
+
+/** Inserts each document on its own: one entry and one outcome each; a duplicate fails alone. */
+export function bulkInsert(
+  collection: string,
+  documents: readonly NewDocument[],
+): Plan<readonly BulkOutcome[]> {
+  return {
+    bytes: documents.reduce((sum, document) => sum + document.body.length + overhead, 0),
+    run: (tx, wallMs) =>
+      documents.map((document) => {
+        try {
+          return insert(tx, collection, document, wallMs);
+        } catch (error) {
+          if (error instanceof DfdbError && error.code === "duplicate_key") return { error };
+          throw error;
+        }
+      }),
+  };
+}
+
+/** Throws `not_found` when there is none; answers the name as it was written first. */
+export function dropCollection(name: string): Plan<{ readonly name: string; readonly documents: number }> {
+  return {
+    bytes: overhead,
+    run(tx, wallMs) {
+      const info = tx.collection(name);
+      if (info === null) throw new DfdbError("not_found", `There is no collection "${name}"`);
+      tx.append([{ kind: "dropCollection", collection: info.number }], wallMs);
+      return { name: info.name, documents: info.documents };
+    },
+  };
+}
+
+function insert(tx: WriteTransaction, collection: string, document: NewDocument, wallMs: WallMs): Written {
+  const info = tx.collection(collection);
+  if (info !== null && tx.documentSeq(info.number, document.id) !== 0) {
+    throw new DfdbError("duplicate_key", `A document "${document.id}" exists in collection "${info.name}"`, {
+      details: { id: document.id },
+    });
+  }
+  return put(tx, collection, info, document, seqOf(0), wallMs);
+}
+
+function put(
+  tx: WriteTransaction,
+  name: string,
+  info: CollectionInfo | null,
+  document: NewDocument,
+  previous: Seq,
+  wallMs: WallMs,
+): Written {
+  const operations: Operation[] = [];
+  let collection = info?.number;
+  if (collection === undefined) {
+    if (tx.collections().length >= limits.collectionsMax) {
+      throw new DfdbError("bad_request", `A database holds at most ${limits.collectionsMax} collections`);
+    }
+    collection = tx.newCollectionNumber();
+    operations.push({ kind: "createCollection", collection, name });
+  }
+  operations.push({ kind: "put", collection, id: document.id, previous, body: document.body });
+  const { seq } = tx.append(operations, wallMs);
+  return { id: document.id, seq, created: previous === 0 };
+}

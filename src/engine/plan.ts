@@ -1,0 +1,32 @@
+import type { NodeId, WallMs } from "../base/ids.ts";
+import type { Position, Term } from "../storage/log.ts";
+import type { WriteTransaction } from "../storage/storage.ts";
+
+/**
+ * A write that somebody wants. It runs inside the write transaction, together with others: it reads, decides and
+ * appends entries. It must be repeatable (a group that fails as a whole is run again one by one), and must throw
+ * before its first `append` or not at all.
+ */
+export interface Plan<Value> {
+  /** Rough size in memory, bytes: bounds the queue and the group. */
+  readonly bytes: number;
+  run(tx: WriteTransaction, wallMs: WallMs): Value;
+}
+
+/** The outcome of a plan that is durable on this node. */
+export interface Committed<Value> {
+  readonly value: Value;
+  /** The log's end right after the plan: the plan's own entry when it made one. */
+  readonly position: Position;
+}
+
+/** Who leads, as the commit path needs it. */
+export interface Leadership extends Term {
+  readonly nodeId: NodeId;
+}
+
+/**
+ * Whether this node may write now. Asked in the macrotask of every COMMIT: throws `not_leader`, `read_only`,
+ * `closing`, ... ; returns the leadership to write under.
+ */
+export type Gate = () => Leadership;
