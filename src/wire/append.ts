@@ -1,0 +1,133 @@
+/**
+ * The one message whose cost counts: written and read by hand, 3 to 10 times cheaper than through a general encoder
+ * (figures in DESIGN.md). The bytes are plain CBOR all the same.
+ */
+import { assert } from "../base/assert.ts";
+import type { Epoch, RunId, Seq, WallMs } from "../base/ids.ts";
+import { isHexId } from "../base/ids.ts";
+import type { LogEntry, Position, Term } from "../storage/log.ts";
+import { badBody, type CborReader } from "./cbor_reader.ts";
+import { CborWriter } from "./cbor_writer.ts";
+import { frameHeaderBytes, sealFrame } from "./frame.ts";
+import type { Append } from "./message.ts";
+
+/** Bytes of one entry around its payload, at most: array, wall time, chain, length of the payload. */
+const entryOverheadBytes = 1 + 9 + 5 + 9;
+/** Bytes of one run's start, at most: array, epoch, run, array of entries. */
+const runOverheadBytes = 1 + 9 + 34 + 9;
+/** Bytes of everything before the runs, at most. */
+const startBytes = 160;
+
+/** The whole frame of `message`. */
+export function encodeAppend(message: Append): Uint8Array {
+  const runs = splitByTerm(message.entries);
+  let room = frameHeaderBytes + startBytes + runs.length * runOverheadBytes;
+  for (const entry of message.entries) room += entryOverheadBytes + entry.payload.length;
+  const writer = new CborWriter(room, frameHeaderBytes);
+  writer.map(3);
+  writer.text("type");
+  writer.text("append");
+  writer.text("previous");
+  writePosition(writer, message.previous);
+  writer.text("runs");
+  writer.array(runs.length);
+  for (const entries of runs) writeRun(writer, entries);
+  return sealFrame(writer.written());
+}
+
+function writePosition(writer: CborWriter, position: Position): void {
+  writer.map(4);
+  writer.text("seq");
+  writer.unsigned(position.seq);
+  writer.text("epoch");
+  writer.unsigned(position.epoch);
+  writer.text("run");
+  writer.text(position.run);
+  writer.text("chain");
+  writer.unsigned(position.chain);
+}
+
+function writeRun(writer: CborWriter, entries: readonly LogEntry[]): void {
+  const term = entries[0]?.term;
+  assert(term !== undefined, "a run holds an entry");
+  writer.array(3);
+  writer.unsigned(term.epoch);
+  writer.text(term.run);
+  writer.array(entries.length);
+  for (const entry of entries) {
+    writer.array(3);
+    writer.unsigned(entry.wallMs);
+    writer.unsigned(entry.chain);
+    writer.bytes(entry.payload);
+  }
+}
+
+/** Groups of neighbours with the same term; one group, without a copy, in nearly every case. */
+function splitByTerm(entries: readonly LogEntry[]): readonly (readonly LogEntry[])[] {
+  const runs: LogEntry[][] = [];
+  let begin = 0;
+  for (let i = 1; i <= entries.length; i++) {
+    const term = entries[begin]?.term, next = entries[i]?.term;
+    if (next === term || (next?.run === term?.run && next?.epoch === term?.epoch)) continue;
+    runs.push(entries.slice(begin, i));
+    begin = i;
+  }
+  return runs;
+}
+
+/**
+ * Reads an append whose map header (`pairs` pairs) and type have been read. Payloads share memory with the body.
+ * Throws DfdbError `bad_frame`.
+ */
+export function decodeAppend(reader: CborReader, pairs: number): Append {
+  let previous: Position | null = null;
+  let entries: LogEntry[] | null = null;
+  for (let i = 1; i < pairs; i++) {
+    const key = reader.text();
+    if (key === "previous") previous = readPosition(reader);
+    else if (key === "runs" && previous !== null) entries = readRuns(reader, previous.seq);
+    else if (key === "runs") throw badBody("runs come after previous");
+    else reader.skip(1);
+  }
+  if (!reader.atEnd) throw badBody("bytes after the end");
+  if (previous === null || entries === null || entries.length === 0) {
+    throw badBody("an append without entries");
+  }
+  return { type: "append", previous, entries };
+}
+
+function readPosition(reader: CborReader): Position {
+  let seq = -1, epoch = -1, chain = -1, run = "";
+  for (let pairs = reader.map(); pairs > 0; pairs--) {
+    const key = reader.text();
+    if (key === "seq") seq = reader.unsigned();
+    else if (key === "epoch") epoch = reader.unsigned();
+    else if (key === "chain") chain = reader.unsigned();
+    else if (key === "run") run = reader.text();
+    else reader.skip(2);
+  }
+  if (seq < 0 || epoch < 0 || chain < 0 || chain >= 2 ** 32 || !isHexId(run)) throw badBody("a position");
+  return { seq: seq as Seq, epoch: epoch as Epoch, run: run as RunId, chain };
+}
+
+function readRuns(reader: CborReader, previous: number): LogEntry[] {
+  const entries: LogEntry[] = [];
+  for (let runs = reader.array(); runs > 0; runs--) {
+    if (reader.array() !== 3) throw badBody("a run has three parts");
+    const epoch = reader.unsigned(), run = reader.text();
+    if (!isHexId(run)) throw badBody("a run id");
+    const term: Term = { epoch: epoch as Epoch, run: run as RunId };
+    for (let count = reader.array(); count > 0; count--) {
+      entries.push(readEntry(reader, previous + entries.length + 1, term));
+    }
+  }
+  return entries;
+}
+
+function readEntry(reader: CborReader, seq: number, term: Term): LogEntry {
+  if (reader.array() !== 3) throw badBody("an entry has three parts");
+  const wallMs = reader.unsigned(), chain = reader.unsigned(), payload = reader.bytes();
+  if (chain >= 2 ** 32) throw badBody("a chain");
+  if (!Number.isSafeInteger(seq)) throw badBody("a seq");
+  return { seq: seq as Seq, term, chain, wallMs: wallMs as WallMs, payload };
+}

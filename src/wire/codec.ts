@@ -1,0 +1,71 @@
+import { Decoder } from "cbor-x/decode";
+import { Encoder } from "cbor-x/encode";
+import * as v from "valibot";
+import { DfdbError, messageOf } from "../base/errors.ts";
+import { limits } from "../base/limits.ts";
+import { decodeAppend, encodeAppend } from "./append.ts";
+import { badBody, CborReader, checkCbor } from "./cbor_reader.ts";
+import { encodeFrame, frameHeaderBytes } from "./frame.ts";
+import { type ControlMessage, type Hello, type Message, messageSchemas, type Welcome } from "./message.ts";
+
+const options = { useRecords: false, variableMapSize: true, tagUint8Array: false };
+const encoder = new Encoder(options);
+const decoder = new Decoder(options);
+
+/** The frame of `message`. */
+export function encodeMessage(message: Message): Uint8Array {
+  if (message.type === "append") return encodeAppend(message);
+  if (message.type === "hello" || message.type === "welcome") return encodeFitting(message);
+  return encodeFrame(encoder.encode(typeFirst(message)));
+}
+
+/** The message in `body`. Throws DfdbError `bad_frame`, or `version` for a type that this version does not know. */
+export function decodeMessage(body: Uint8Array): Message {
+  const reader = new CborReader(body);
+  const pairs = reader.map();
+  if (pairs === 0 || reader.text() !== "type") throw badBody("it does not begin with its type");
+  const type = reader.text();
+  if (type === "append") return decodeAppend(reader, pairs);
+  if (!Object.hasOwn(messageSchemas, type)) {
+    throw new DfdbError("version", `the peer sent a message of unknown type "${type.slice(0, 32)}"`);
+  }
+  // The lenient general decoder sees only what the strict walk has passed.
+  checkCbor(body);
+  const result = v.safeParse(messageSchemas[type as keyof typeof messageSchemas], decodeLoosely(body));
+  if (result.success) return result.output;
+  const issue = result.issues[0];
+  throw badBody(`${type}.${v.getDotPath(issue) ?? ""} is not what the protocol says`);
+}
+
+function decodeLoosely(body: Uint8Array): unknown {
+  try {
+    return decoder.decode(body);
+  } catch (thrown) {
+    throw badBody(messageOf(thrown));
+  }
+}
+
+/** Drops the oldest terms, then known nodes, until the frame fits the limit of the handshake. */
+function encodeFitting(message: Hello | Welcome): Uint8Array {
+  let fitting = message;
+  for (;;) {
+    const body = encoder.encode(typeFirst(fitting));
+    if (body.length <= limits.helloBytesMax) return encodeFrame(body);
+    if (fitting.terms.length > 1) fitting = { ...fitting, terms: fitting.terms.slice(1) };
+    else if (fitting.type === "welcome" && fitting.knownNodes.length > 0) {
+      fitting = { ...fitting, knownNodes: fitting.knownNodes.slice(1) };
+    } else {
+      throw new DfdbError(
+        "setting_invalid",
+        `node name, database name and URLs of this node need ${
+          body.length + frameHeaderBytes
+        } bytes in the handshake`,
+      );
+    }
+  }
+}
+
+function typeFirst(message: ControlMessage): ControlMessage {
+  const { type, ...rest } = message;
+  return { type, ...rest } as ControlMessage;
+}

@@ -1,0 +1,152 @@
+/** The messages of the wire: `PROTOCOL.md` is normative; these are its types and the checks at the door. */
+import * as v from "valibot";
+import type { DatabaseId, Epoch, NodeId, RunId, Seq, WallMs } from "../base/ids.ts";
+import { isHexId } from "../base/ids.ts";
+import type { LogEntry, Position, TermRecord } from "../storage/log.ts";
+
+/** Versions that this node speaks, best first. */
+export const protocolVersions: readonly number[] = [1];
+
+/** Bytes of a nonce and of a proof. */
+export const nonceBytes = 32;
+export const proofBytes = 32;
+
+/** At most so many terms and known nodes travel in a hello or welcome. */
+export const termsTailMax = 16;
+export const knownNodesMax = 8;
+
+const isUnsigned = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isUint32 = (value: unknown): boolean => isUnsigned(value) && (value as number) < 2 ** 32;
+const isBytes = (length: number) => (value: unknown): boolean =>
+  value instanceof Uint8Array && value.length === length;
+
+const unsigned = v.custom<number>(isUnsigned);
+const seq = v.custom<Seq>(isUnsigned);
+const epoch = v.custom<Epoch>(isUnsigned);
+const wallMs = v.custom<WallMs>(isUnsigned);
+const run = v.custom<RunId>(isHexId);
+const nodeId = v.custom<NodeId>(isHexId);
+const databaseId = v.custom<DatabaseId>(isHexId);
+const instance = v.custom<string>(isHexId);
+const nonce = v.custom<Uint8Array>(isBytes(nonceBytes));
+const proof = v.custom<Uint8Array>(isBytes(proofBytes));
+const name = v.pipe(v.string(), v.maxLength(128));
+const httpUrl = v.nullable(v.pipe(v.string(), v.maxLength(512)));
+const wireAddress = v.nullable(v.pipe(v.string(), v.maxLength(300)));
+
+const positionFields = { seq, epoch, run, chain: v.custom<number>(isUint32) };
+const position = v.object(positionFields);
+const term = v.object({ epoch, run, nodeId, firstSeq: seq });
+const terms = v.pipe(v.array(term), v.maxLength(termsTailMax));
+const knownNode = v.object({ nodeId, nodeName: name, httpUrl, wireAddress });
+const knownNodes = v.pipe(v.array(knownNode), v.maxLength(knownNodesMax));
+
+const hello = v.object({
+  type: v.literal("hello"),
+  versions: v.pipe(v.array(unsigned), v.maxLength(16)),
+  nodeId,
+  instance,
+  nodeName: name,
+  database: name,
+  databaseId: v.nullable(databaseId),
+  mode: v.string(),
+  position,
+  terms,
+  httpUrl,
+  wireAddress,
+  autoFailover: v.boolean(),
+  nonce,
+  secret: v.boolean(),
+});
+
+const challenge = v.object({
+  type: v.literal("challenge"),
+  version: unsigned,
+  nodeId,
+  databaseId,
+  nonce,
+  proof: v.exactOptional(proof),
+});
+
+const proofMessage = v.object({ type: v.literal("proof"), proof: v.exactOptional(proof) });
+
+const welcome = v.object({
+  type: v.literal("welcome"),
+  nodeName: name,
+  term: v.nullable(term),
+  terms,
+  position,
+  httpUrl,
+  wireAddress,
+  readOnly: v.boolean(),
+  heartbeatMs: unsigned,
+  wallMs,
+  knownNodes,
+});
+
+const heartbeat = v.object({
+  type: v.literal("heartbeat"),
+  position,
+  term: v.nullable(term),
+  readOnly: v.boolean(),
+  wallMs,
+});
+
+const ack = v.object({ type: v.literal("ack"), ...positionFields });
+
+const goingAway = v.object({
+  type: v.literal("goingAway"),
+  message: v.string(),
+  httpUrl,
+  wireAddress,
+  knownNodes,
+});
+
+const detail = v.nullable(v.union([v.string(), v.number(), v.boolean()]));
+const refused = v.object({
+  type: v.literal("refused"),
+  code: v.pipe(v.string(), v.maxLength(64)),
+  message: v.pipe(v.string(), v.maxLength(1000)),
+  details: v.record(v.string(), detail),
+});
+
+/** Checks of every message but `append`, which is read by hand (see `append.ts`). */
+export const messageSchemas = {
+  hello,
+  challenge,
+  proof: proofMessage,
+  welcome,
+  heartbeat,
+  ack,
+  goingAway,
+  refused,
+} as const;
+
+export type Hello = v.InferOutput<typeof hello>;
+export type Challenge = v.InferOutput<typeof challenge>;
+export type Proof = v.InferOutput<typeof proofMessage>;
+export type Welcome = v.InferOutput<typeof welcome>;
+export type Heartbeat = v.InferOutput<typeof heartbeat>;
+export type Ack = v.InferOutput<typeof ack>;
+export type GoingAway = v.InferOutput<typeof goingAway>;
+export type Refused = v.InferOutput<typeof refused>;
+/** A node as the leader tells others of it. */
+export type KnownNode = v.InferOutput<typeof knownNode>;
+
+/** Entries that continue `previous` without a hole; at least one. */
+export interface Append {
+  readonly type: "append";
+  readonly previous: Position;
+  readonly entries: readonly LogEntry[];
+}
+
+/** Every message except {@linkcode Append}. */
+export type ControlMessage = Hello | Challenge | Proof | Welcome | Heartbeat | Ack | GoingAway | Refused;
+
+/** Everything that travels. Told apart by `type`. */
+export type Message = ControlMessage | Append;
+
+/** The newest terms that a hello or welcome has room for. */
+export function termsTail(all: readonly TermRecord[]): TermRecord[] {
+  return all.slice(-termsTailMax);
+}

@@ -1,0 +1,158 @@
+import type { ErrorCode } from "../../src/base/errors.ts";
+import { DfdbError } from "../../src/base/errors.ts";
+import { databaseIdOf, monotonicMsOf, seqOf, wallMsOf } from "../../src/base/ids.ts";
+import { type FollowerContext, helloOf } from "../../src/replication/follower_handshake.ts";
+import type { LeaderEffect, LeaderInput } from "../../src/replication/leader_session.ts";
+import { leaderSession } from "../../src/replication/leader_session.ts";
+import type { Hello, Message } from "../../src/wire/message.ts";
+import { proofOf } from "../../src/wire/proof.ts";
+import { FakeDatabase, runOf } from "../tool/fake_database.ts";
+import { identityOf, testCrypto, theDatabase, tuning } from "../tool/replication_rig.ts";
+import type { Command, Storyteller } from "./interpreter.ts";
+import { line } from "./trace.ts";
+
+/** One leader session, small frames and a small window, against a follower played by the story. */
+export function leaderStory(): Storyteller {
+  const log = new FakeDatabase(), story = { now: 0, secret: null as string | null };
+  const options = {
+    identity: identityOf("a"),
+    databaseId: theDatabase,
+    crypto: testCrypto,
+    log,
+    tuning: { ...tuning, appendBytes: 100, windowBytes: 300, appendEntriesMax: 4 },
+    readOnly: () => false,
+    wall: () => wallMsOf(story.now),
+    knownNodes: () => [],
+    nonce: new Uint8Array(32).fill(2),
+  };
+  let session = leaderSession({ ...options, secret: null }, monotonicMsOf(0));
+  let hello: Hello | null = null;
+  const step = (input: LeaderInput): string[] => session.step(input, monotonicMsOf(story.now)).map(told);
+  const message = (sent: Message): string[] => step({ type: "message", message: sent });
+  const commands: Record<string, (command: Command) => string[]> = {
+    log({ args, options: { secret = null } }) {
+      log.lead(1, runOf("1"));
+      log.write(Number(args[0]) - 1, 50);
+      session = leaderSession({ ...options, secret }, monotonicMsOf(0));
+      return [];
+    },
+    hello({ options: changes }) {
+      hello = helloFrom(log, changes);
+      return message(hello);
+    },
+    proof: ({ options: { secret } }) => message(proofFrom(hello, secret)),
+    admit: () => step({ type: "admitted" }),
+    refuse: ({ args }) =>
+      step({ type: "refuse", error: new DfdbError(args[0] as ErrorCode, "says the roster") }),
+    write({ args }) {
+      log.write(Number(args[0]), Number(args[1] ?? 50));
+      return step({ type: "committed" });
+    },
+    trim({ args }) {
+      log.trim(Number(args[0]));
+      return [];
+    },
+    sent: () => step({ type: "sent" }),
+    ack({ args, options: { chain } }) {
+      const position = log.at(seqOf(Number(args[0])));
+      const ack = typeof position === "object" ? position : { ...log.last, seq: seqOf(Number(args[0])) };
+      return message({ type: "ack", ...ack, ...(chain === undefined ? {} : { chain: Number(chain) }) });
+    },
+    heartbeat: () =>
+      message({ type: "heartbeat", position: log.last, term: null, readOnly: false, wallMs: wallMsOf(0) }),
+    refused: ({ args }) =>
+      message({ type: "refused", code: args[0] ?? "", message: "says the follower", details: {} }),
+    contact: () => step({ type: "contact" }),
+    stop: () => step({ type: "stop" }),
+    advance: ({ args }) =>
+      advance(story, () => session.deadline, Number(args[0]), () => step({ type: "tick" })),
+    stall({ args }) {
+      story.now += Number(args[0]);
+      return step({ type: "tick" });
+    },
+    show: () => [
+      `phase ${session.phase}, ${session.state}, sent ${session.window.sent.seq}, acked ${session.window.acked.seq}, ` +
+      `${session.window.bytesInFlight} bytes in flight`,
+    ],
+  };
+  return (command) => commands[command.name]?.(command) ?? [`no such command: ${command.name}`];
+}
+
+/** Ticks at every deadline in the next `ms`, each line with its time. */
+export function advance(
+  story: { now: number },
+  deadline: () => number | null,
+  ms: number,
+  tick: () => string[],
+): string[] {
+  const end = story.now + ms, lines: string[] = [];
+  for (let at = deadline(); at !== null && at <= end; at = deadline()) {
+    story.now = Math.max(story.now, at);
+    lines.push(...tick().map((text) => `${story.now} ms: ${text}`));
+  }
+  story.now = end;
+  return lines;
+}
+
+function helloFrom(log: FakeDatabase, changes: Command["options"]): Hello {
+  const {
+    seq = "0",
+    secret,
+    database = "default",
+    databaseId = "d",
+    versions = "1",
+    node = "b",
+    mode = "logical",
+  } = changes;
+  const position = log.at(seqOf(Number(seq)));
+  return {
+    ...helloOf(followerContext(log, secret ?? null)),
+    versions: versions.split(",").map(Number),
+    nodeId: identityOf(node).nodeId,
+    database,
+    databaseId: databaseId === "none" ? null : databaseIdOf(databaseId.repeat(32)),
+    mode,
+    position: typeof position === "object" ? position : { ...log.last, seq: seqOf(Number(seq)) },
+  };
+}
+
+function proofFrom(hello: Hello | null, secret: string | undefined): Message {
+  if (hello === null || secret === undefined) return { type: "proof" };
+  const facts = {
+    version: 1,
+    followerNonce: hello.nonce,
+    leaderNonce: new Uint8Array(32).fill(2),
+    followerNodeId: hello.nodeId,
+    leaderNodeId: identityOf("a").nodeId,
+    databaseId: theDatabase,
+  };
+  return { type: "proof", proof: proofOf(testCrypto, secret, "follower", facts) };
+}
+
+/** The surroundings of a follower whose choices are all the same. */
+export function followerContext(log: FakeDatabase, secret: string | null): FollowerContext {
+  return {
+    identity: identityOf("b"),
+    instance: "1".repeat(32),
+    databaseId: () => theDatabase,
+    secret,
+    crypto: testCrypto,
+    random: { bytes: (length: number) => new Uint8Array(length).fill(1), float: () => 0.5 },
+    log,
+  };
+}
+
+function told(effect: LeaderEffect): string {
+  switch (effect.type) {
+    case "send":
+      return `send ${line(effect.message)}`;
+    case "admit":
+      return `admit ${effect.hello.nodeName}?`;
+    case "established":
+      return "established";
+    case "close":
+      return effect.last === null
+        ? `cut: ${effect.error.code}: ${effect.error.message}`
+        : `close after ${line(effect.last)}`;
+  }
+}

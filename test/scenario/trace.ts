@@ -1,0 +1,34 @@
+import type { Position } from "../../src/storage/log.ts";
+import type { Message } from "../../src/wire/message.ts";
+
+/** `epoch.run-seq`, with the run's first digit only. */
+export function short(position: Position): string {
+  return `${position.epoch}.${position.run.slice(0, 1)}-${position.seq}`;
+}
+
+/** A message in one line. */
+export function line(message: Message): string {
+  switch (message.type) {
+    case "hello":
+      return `hello at ${short(message.position)}, secret ${message.secret}, database ${
+        message.databaseId?.slice(0, 1) ?? "none"
+      }`;
+    case "challenge":
+    case "proof":
+      return `${message.type}${message.proof === undefined ? "" : " with proof"}`;
+    case "welcome":
+      return `welcome, leader at ${short(message.position)}`;
+    case "append":
+      return `append ${message.entries[0]?.seq} to ${message.entries.at(-1)?.seq} after ${
+        short(message.previous)
+      }`;
+    case "heartbeat":
+      return `heartbeat at ${short(message.position)}${message.readOnly ? ", read-only" : ""}`;
+    case "ack":
+      return `ack ${short(message)}`;
+    case "goingAway":
+      return `goingAway: ${message.message}`;
+    case "refused":
+      return `refused ${message.code}: ${message.message}`;
+  }
+}

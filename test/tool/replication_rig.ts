@@ -1,0 +1,144 @@
+/** Leaders and followers on one memory net and one manual clock. */
+import { createHash, createHmac } from "node:crypto";
+import type { DatabaseId } from "../../src/base/ids.ts";
+import { databaseIdOf, nodeIdOf } from "../../src/base/ids.ts";
+import { limits } from "../../src/base/limits.ts";
+import { type LogFields, type Logger, silentLogger } from "../../src/base/logger.ts";
+import { type Prng, prng } from "../../src/base/prng.ts";
+import { followLeader } from "../../src/replication/follow_leader.ts";
+import { serveFollowers } from "../../src/replication/serve_followers.ts";
+import type {
+  FollowerServer,
+  Identity,
+  LeaderFollowing,
+  ReplicationRuntime,
+  StreamTuning,
+} from "../../src/replication/types.ts";
+import type { Crypto } from "../../src/runtime/runtime.ts";
+import { FakeDatabase, runOf } from "./fake_database.ts";
+import { ManualClock } from "./manual_clock.ts";
+import { MemoryNet } from "./memory_net.ts";
+
+export const tuning: StreamTuning = {
+  heartbeatMs: limits.heartbeatMs,
+  contactLostMs: limits.contactLostMs,
+  handshakeMs: limits.handshakeMs,
+  connectMs: limits.connectMs,
+  reconnectMinMs: limits.reconnectMinMs,
+  reconnectMaxMs: limits.reconnectMaxMs,
+  appendBytes: limits.appendBytes,
+  appendEntriesMax: limits.appendEntriesMax,
+  windowBytes: limits.windowBytes,
+  followersMax: 8,
+  handshakesMax: 16,
+};
+
+export const testCrypto: Crypto = {
+  sha256: (bytes) => new Uint8Array(createHash("sha256").update(bytes).digest()),
+  hmacSha256: (key, bytes) => new Uint8Array(createHmac("sha256", key).update(bytes).digest()),
+};
+
+/** Node ids are the digit of a node, 32 times. */
+export function identityOf(digit: string, changes: Partial<Identity> = {}): Identity {
+  return {
+    nodeId: nodeIdOf(digit.repeat(32)),
+    nodeName: `node-${digit}`,
+    database: "default",
+    httpUrl: `http://node-${digit}:5000`,
+    wireAddress: `node-${digit}:5500`,
+    autoFailover: false,
+    ...changes,
+  };
+}
+
+export const theDatabase: DatabaseId = databaseIdOf("d".repeat(32));
+export const leaderPort = 5500;
+
+export interface PartOptions {
+  readonly identity?: Partial<Identity>;
+  readonly databaseId?: DatabaseId;
+  readonly secret?: string;
+  readonly tuning?: Partial<StreamTuning>;
+  readonly port?: number;
+}
+
+/** One node that follows. */
+export interface TestFollower {
+  readonly following: LeaderFollowing;
+  readonly database: FakeDatabase;
+  databaseId: DatabaseId;
+  readonly hints: (string | null)[];
+}
+
+export class Rig {
+  readonly clock: ManualClock = new ManualClock();
+  readonly net: MemoryNet = new MemoryNet();
+  readonly lines: string[] = [];
+  readonly #prng: Prng = prng(1);
+  readonly runtime: ReplicationRuntime = {
+    clock: this.clock,
+    net: this.net,
+    crypto: testCrypto,
+    random: { bytes: (length) => this.#prng.bytes(length), float: () => this.#prng.float() },
+  };
+  readonly #logger: Logger = { ...silentLogger, info: this.#line("info"), warn: this.#line("warn") };
+
+  /** A database whose leader (node a) began epoch 1 and wrote `count` entries. */
+  database(count = 0): FakeDatabase {
+    const database = new FakeDatabase();
+    database.lead(1, runOf("1"));
+    if (count > 0) database.write(count);
+    return database;
+  }
+
+  lead(database: FakeDatabase, options: PartOptions = {}): Promise<FollowerServer> {
+    return serveFollowers({
+      runtime: this.runtime,
+      logger: this.#logger,
+      identity: identityOf("a", options.identity),
+      databaseId: options.databaseId ?? theDatabase,
+      secret: options.secret ?? null,
+      log: database,
+      committed: database.committed,
+      readOnly: () => false,
+      tuning: { ...tuning, ...options.tuning },
+      listen: { hostname: "localhost", port: options.port ?? leaderPort },
+    });
+  }
+
+  follow(database: FakeDatabase, options: PartOptions = {}): TestFollower {
+    const hints: (string | null)[] = [];
+    const part = { database, hints, databaseId: options.databaseId ?? theDatabase };
+    const following = followLeader({
+      runtime: this.runtime,
+      logger: this.#logger,
+      identity: identityOf("b", options.identity),
+      databaseId: () => part.databaseId,
+      adoptDatabaseId: (id) => void (part.databaseId = id),
+      secret: options.secret ?? null,
+      leader: { hostname: "leader", port: options.port ?? leaderPort },
+      log: database,
+      apply: (entries) => database.apply(entries),
+      onLeaderHint: ({ httpUrl }) => void hints.push(httpUrl),
+      tuning: { ...tuning, ...options.tuning },
+    });
+    return Object.assign(part, { following });
+  }
+
+  /** Until the follower holds what the leader holds. */
+  async caughtUp(leader: FakeDatabase, follower: TestFollower): Promise<void> {
+    const same = (): boolean =>
+      follower.database.last.chain === leader.last.chain && follower.database.last.seq > 0;
+    await this.clock.until(same, "the follower has caught up");
+  }
+
+  /** Until the follower's last error has this code. */
+  async failed(follower: TestFollower, code: string): Promise<string> {
+    await this.clock.until(() => follower.following.status().lastError?.code === code, `lastError ${code}`);
+    return follower.following.status().lastError?.message ?? "";
+  }
+
+  #line(level: string): (message: string, fields?: LogFields) => void {
+    return (message, fields) => void this.lines.push(`${level} ${message} ${fields?.code ?? ""}`.trim());
+  }
+}

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { hex, utf8Text } from "../../src/base/bytes.ts";
+import { nodeIdOf, seqOf } from "../../src/base/ids.ts";
+import { judgePosition } from "../../src/replication/judge_position.ts";
+import type { HandshakeFacts } from "../../src/wire/proof.ts";
+import { proofInput, proofOf } from "../../src/wire/proof.ts";
+import { FakeDatabase, runOf } from "../tool/fake_database.ts";
+import { identityOf, testCrypto, theDatabase } from "../tool/replication_rig.ts";
+
+const facts: HandshakeFacts = {
+  version: 1,
+  followerNonce: new Uint8Array(32).fill(1),
+  leaderNonce: new Uint8Array(32).fill(2),
+  followerNodeId: identityOf("b").nodeId,
+  leaderNodeId: identityOf("a").nodeId,
+  databaseId: theDatabase,
+};
+
+test("the proof has fixed bytes", () => {
+  assert.equal(
+    hex(proofOf(testCrypto, "repl_shared_xyz", "leader", facts)),
+    "e7a32e609322f35b6e617800cb90381a5ada649a0409642a72cf81ae39b2f04a",
+  );
+  assert.equal(utf8Text(proofInput("follower", facts).subarray(4, 23)), "dfdb follower proof");
+});
+
+test("the proof changes with everything that it is bound to", () => {
+  const proofs = [
+    proofOf(testCrypto, "s", "leader", facts),
+    proofOf(testCrypto, "t", "leader", facts),
+    proofOf(testCrypto, "s", "follower", facts),
+    proofOf(testCrypto, "s", "leader", { ...facts, version: 2 }),
+    proofOf(testCrypto, "s", "leader", { ...facts, followerNonce: facts.leaderNonce }),
+    proofOf(testCrypto, "s", "leader", { ...facts, leaderNonce: facts.followerNonce }),
+    proofOf(testCrypto, "s", "leader", { ...facts, followerNodeId: nodeIdOf("c".repeat(32)) }),
+    proofOf(testCrypto, "s", "leader", { ...facts, leaderNodeId: nodeIdOf("c".repeat(32)) }),
+    proofOf(testCrypto, "s", "leader", { ...facts, databaseId: "c".repeat(32) as never }),
+  ];
+  assert.equal(new Set(proofs.map(hex)).size, proofs.length);
+});
+
+/** Runs 1 (epoch 1, entries 1 to 10) and 2 (epoch 2, entries 11 to 20). */
+function leader(): FakeDatabase {
+  const database = new FakeDatabase();
+  database.lead(1, runOf("1"));
+  database.write(9);
+  database.lead(2, runOf("2"));
+  database.write(9);
+  return database;
+}
+
+test("positions in the leader's history are welcome", () => {
+  const log = leader();
+  for (const seq of [0, 1, 10, 11, 20]) {
+    const position = log.at(seqOf(seq));
+    assert.ok(typeof position === "object");
+    assert.equal(judgePosition(log, position), null, `seq ${seq}`);
+  }
+  assert.equal(judgePosition(new FakeDatabase(), new FakeDatabase().last), null, "two empty ones");
+});
+
+test("the edge of a trimmed log is welcome, what lies before it is compacted", () => {
+  const log = leader(), edge = log.at(seqOf(12)), before = log.at(seqOf(5));
+  log.trim(12);
+  assert.ok(typeof edge === "object" && typeof before === "object");
+  assert.equal(judgePosition(log, edge), null);
+  assert.equal(judgePosition(log, before)?.code, "compacted");
+  assert.equal(judgePosition(log, before)?.details.firstSeq, 13);
+  assert.equal(judgePosition(log, new FakeDatabase().last)?.code, "compacted");
+});
+
+test("another chain in the same run is corruption", () => {
+  const log = leader();
+  assert.equal(judgePosition(log, { ...log.last, chain: log.last.chain ^ 1 })?.code, "corrupt");
+  const old = log.at(seqOf(3));
+  assert.ok(typeof old === "object");
+  assert.equal(judgePosition(log, { ...old, chain: 7 })?.code, "corrupt");
+});
+
+test("an older epoch outside the history is diverged, the same one ahead, a newer one makes the leader stale", () => {
+  const log = leader(), { last } = log, strange = runOf("9");
+  const cases = [
+    ["diverged", { ...last, epoch: 1, run: runOf("1"), seq: 11 }],
+    ["diverged", { ...last, epoch: 1, run: runOf("1"), seq: 900 }],
+    ["diverged", { ...last, epoch: 1, run: strange, seq: 4 }],
+    ["ahead", { ...last, seq: 21 }],
+    ["ahead", { ...last, run: strange, seq: 15 }],
+    ["ahead", { ...last, run: strange, seq: 99 }],
+    ["stale_epoch", { ...last, epoch: 3, run: strange, seq: 15 }],
+    ["stale_epoch", { ...last, epoch: 3, run: strange, seq: 99 }],
+  ] as const;
+  for (const [code, position] of cases) {
+    const refusal = judgePosition(log, position as never);
+    assert.equal(refusal?.code, code, JSON.stringify(position));
+    assert.equal(refusal?.details.seq, 20);
+  }
+  log.trim(15);
+  assert.equal(
+    judgePosition(log, { ...last, epoch: 1 as never, run: strange, seq: seqOf(4) })?.code,
+    "diverged",
+  );
+});
