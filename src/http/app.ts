@@ -1,0 +1,73 @@
+import type { Context } from "hono";
+import { Hono } from "hono";
+import { RegExpRouter } from "hono/router/reg-exp-router";
+import { DfdbError } from "../base/errors.ts";
+import { newDocumentIds } from "../document/new_id.ts";
+import type { HttpHandler } from "../runtime/http_host.ts";
+import { access } from "./access.ts";
+import { bulkRoute } from "./bulk.ts";
+import { collectionRoutes } from "./collections.ts";
+import { documentRoute } from "./documents.ts";
+import type { DescribeFailure } from "./failures.ts";
+import { failureAnswer, failures } from "./failures.ts";
+import { checkPath, pathOf } from "./path.ts";
+import type { Route } from "./route.ts";
+import { statusRoutes } from "./status.ts";
+import type { HttpDependencies } from "./types.ts";
+
+const methods = ["get", "put", "post", "delete"] as const;
+
+/** The HTTP API of one node. Access and the path's encoding are checked once for all routes, before any of them. */
+export function httpApp(dependencies: HttpDependencies): HttpHandler {
+  const newId = newDocumentIds(dependencies.random, dependencies.clock);
+  const describe = failures(dependencies);
+  const app = router([
+    ...statusRoutes(dependencies),
+    ...collectionRoutes(dependencies, newId),
+    bulkRoute(dependencies, newId, describe),
+    documentRoute(dependencies),
+  ], describe);
+  const checkAccess = access(dependencies.security);
+  return (request, peer) => {
+    try {
+      checkAccess(request, peer);
+      checkPath(request.url);
+    } catch (error) {
+      return refusal(request, describe, error);
+    }
+    return app.fetch(request);
+  };
+}
+
+function router(routes: readonly Route[], describe: DescribeFailure): Hono {
+  // The path stays encoded until a route was found: a slash inside an id must not look like one between parts.
+  const app = new Hono({ router: new RegExpRouter(), getPath: (request) => pathOf(request.url) });
+  for (const route of routes) {
+    for (const method of methods) {
+      const handler = route[method];
+      if (handler !== undefined) app[method](route.path, handler);
+    }
+  }
+  app.notFound((c) => failureAnswer(describe(noRoute(app, c))));
+  app.onError((error) => failureAnswer(describe(error)));
+  return app;
+}
+
+/** `method_not_allowed` when another method is at home at the path, else `not_found`. */
+function noRoute(app: Hono, c: Context): DfdbError {
+  const allowed: string[] = [];
+  for (const method of methods) {
+    if (app.router.match(method.toUpperCase(), c.req.path)[0].length === 0) continue;
+    allowed.push(method.toUpperCase());
+    if (method === "get") allowed.push("HEAD");
+  }
+  if (allowed.length === 0) return new DfdbError("not_found", "There is nothing at this path");
+  const allow = allowed.sort().join(", ");
+  return new DfdbError("method_not_allowed", `This path takes ${allow}`, { details: { allow } });
+}
+
+/** An answer to HEAD has no body. */
+function refusal(request: Request, describe: DescribeFailure, error: unknown): Response {
+  const answer = failureAnswer(describe(error));
+  return request.method === "HEAD" ? new Response(null, answer) : answer;
+}

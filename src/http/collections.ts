@@ -1,0 +1,59 @@
+/** Collections: their names, their documents, dropping them. */
+import { DfdbError } from "../base/errors.ts";
+import type { DocumentId } from "../base/ids.ts";
+import { collectionName } from "../document/names.ts";
+import { dropCollection } from "../engine/commands.ts";
+import { json, positionHeader } from "./answers.ts";
+import { insert } from "./documents.ts";
+import { documentList } from "./document_list.ts";
+import { databaseQuery, listQuery, readQuery } from "./query.ts";
+import type { Handler, Route } from "./route.ts";
+import { parameter, refuseOnFollower } from "./route.ts";
+import type { HttpDependencies } from "./types.ts";
+
+const defaultDatabase = "default";
+
+export function collectionRoutes(dependencies: HttpDependencies, newId: () => DocumentId): readonly Route[] {
+  return [
+    { path: "/collections", get: names(dependencies) },
+    {
+      path: "/collections/:collection",
+      get: list(dependencies),
+      post: insert(dependencies, newId),
+      delete: drop(dependencies),
+    },
+  ];
+}
+
+function names({ storage }: HttpDependencies): Handler {
+  return (c) => {
+    const request = c.req.raw;
+    const { database = request.headers.get("x-database") ?? defaultDatabase } = readQuery(
+      request,
+      databaseQuery,
+    );
+    if (database !== defaultDatabase) throw new DfdbError("not_found", "There is no such database");
+    const collections = storage.read((view) => view.collections().map(({ name }) => name));
+    return json({ database, collections });
+  };
+}
+
+function list({ storage }: HttpDependencies): Handler {
+  return (c) => {
+    const collection = collectionName(parameter(c, "collection"));
+    const { limit, after } = readQuery(c.req.raw, listQuery);
+    return documentList(storage, { collection, limit, after });
+  };
+}
+
+function drop({ engine, node }: HttpDependencies): Handler {
+  return async (c) => {
+    refuseOnFollower(node);
+    const collection = collectionName(parameter(c, "collection"));
+    if (c.req.raw.headers.get("x-confirm") !== "true") {
+      throw new DfdbError("bad_request", "Dropping a collection wants the header X-Confirm: true");
+    }
+    const { value, position } = await engine.submit(dropCollection(collection));
+    return json({ success: true, dropped: value.name }, 200, positionHeader(position));
+  };
+}

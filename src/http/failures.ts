@@ -1,0 +1,75 @@
+/** From whatever was thrown to what the client is told. */
+import { InvariantError } from "../base/assert.ts";
+import { hex } from "../base/bytes.ts";
+import { DfdbError, messageOf } from "../base/errors.ts";
+import type { Seq } from "../base/ids.ts";
+import { etagText } from "../storage/position_text.ts";
+import type { AnswerHeaders } from "./answers.ts";
+import { json } from "./answers.ts";
+import type { HttpDependencies } from "./types.ts";
+
+/** A precondition that does not hold. What the etag is now is only known once the group has committed. */
+export class PreconditionFailed extends DfdbError {
+  /** Last change of the document as the plan found it, 0: there is none. */
+  readonly current: Seq;
+
+  constructor(message: string, expected: string | null, current: Seq) {
+    super("precondition_failed", message, { details: { expected } });
+    this.current = current;
+  }
+}
+
+/** An error as an answer tells it. */
+export interface Failure {
+  readonly status: number;
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly headers: AnswerHeaders;
+}
+
+/** Describes a thrown error; what nobody foresaw, or names the inside, becomes `internal` with an id that is logged. */
+export type DescribeFailure = (thrown: unknown) => Failure;
+
+export function failures(dependencies: HttpDependencies): DescribeFailure {
+  return (thrown) => {
+    if (!(thrown instanceof DfdbError) || thrown.status === 500) return internal(dependencies, thrown);
+    const body: Record<string, unknown> = { error: thrown.message, code: thrown.code, ...thrown.details };
+    const headers: Record<string, string> = {};
+    if (thrown.code === "not_leader") {
+      const leader = dependencies.node.leaderHttpUrl();
+      body["leader"] = leader;
+      if (leader !== null) headers["x-dfdb-leader"] = leader;
+    } else if (thrown instanceof PreconditionFailed) {
+      const { current } = thrown;
+      body["actual"] = current === 0 ? null : etagText(dependencies.storage.log.terms, current);
+    } else if (thrown.code === "unauthorized") {
+      headers["www-authenticate"] = 'Bearer realm="dfdb"';
+    } else if (thrown.code === "method_not_allowed") {
+      headers["allow"] = String(thrown.details["allow"]);
+    } else if (thrown.code === "busy") {
+      headers["retry-after"] = "1";
+    }
+    return { status: thrown.status, body, headers };
+  };
+}
+
+export function failureAnswer(failure: Failure): Response {
+  return json(failure.body, failure.status, failure.headers);
+}
+
+function internal(dependencies: HttpDependencies, thrown: unknown): Failure {
+  const id = hex(dependencies.random.bytes(8));
+  dependencies.logger.error("a request failed", {
+    id,
+    code: thrown instanceof DfdbError ? thrown.code : "internal",
+    error: messageOf(thrown),
+    stack: thrown instanceof Error ? thrown.stack : undefined,
+  });
+  if (thrown instanceof InvariantError) {
+    // The client gets its answer, then the process ends: nothing may go on after a broken invariant.
+    dependencies.clock.macrotask(() => {
+      throw thrown;
+    });
+  }
+  const error = `Something failed inside; the server's log has it under ${id}`;
+  return { status: 500, body: { error, code: "internal", id }, headers: {} };
+}

@@ -1,0 +1,149 @@
+import assert from "node:assert/strict";
+import { DfdbError } from "../../src/base/errors.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import type { HttpDependencies } from "../../src/http/types.ts";
+import type { Body, It } from "./http_fixture.ts";
+import { refused, told } from "./http_fixture.ts";
+
+const path = "/collections/orders/bulk";
+const many = (count: number): string =>
+  JSON.stringify(Array.from({ length: count }, (_, i) => ({ _id: `d${i}`, i })));
+
+/** Fails the nth bulk slice as a whole. */
+function failingSlice(nth: number, error: DfdbError): (given: HttpDependencies) => HttpDependencies {
+  let slices = 0;
+  return (given) => {
+    const submit: Engine["submit"] = (plan) =>
+      ++slices === nth ? Promise.reject(error) : given.engine.submit(plan);
+    return { ...given, engine: { ...given.engine, submit, committed: given.engine.committed } };
+  };
+}
+
+/** `POST /collections/{c}/bulk`. */
+export function bulkSuite(it: It): void {
+  it("a bulk answers as the reference does", async ({ request }) => {
+    const answer = await request("POST", path, { body: '[{"_id":"a"}, {"v":1.50} ]' });
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers.get("x-dfdb-position"), "1.abababab-3");
+    const { ids, timeSeconds, ...rest } = await answer.json() as Body;
+    assert.deepEqual(rest, {
+      success: true,
+      count: 2,
+      errors: [],
+      rolledBack: false,
+      atomic: false,
+      indexesRebuilt: 0,
+      indexesSkipped: 0,
+    });
+    assert.equal(typeof timeSeconds, "number");
+    assert.equal(ids[0], "a");
+    const made = await (await request("GET", `/collections/orders/${ids[1]}`)).text();
+    assert.ok(made.endsWith('"v":1.50}'), made);
+  });
+
+  it("an empty bulk writes nothing", async ({ request, storage }) => {
+    const { status, body } = await told(request("POST", path, { body: " [ ] " }));
+    assert.deepEqual([status, body["success"], body["count"], storage.log.last.seq], [200, true, 0, 0]);
+  });
+
+  it("bad elements fail alone, with their index", async ({ request }) => {
+    await request("PUT", "/collections/orders/taken", { body: "{}" });
+    const elements = [
+      '{"_id":"a"}', // 0
+      "7",
+      "null",
+      "[]",
+      '"text"',
+      '{"_id":"taken"}', // 5
+      '{"_id":"a"}',
+      '{"a":1,"a":2}',
+      '{"n":9007199254740993}',
+      '{"x":}',
+      '{"_id":"ttl"}', // 10
+      '{"_id":""}',
+      '{"_id":".."}',
+      '{"_id":"\\ud800"}',
+      '{"_id":"\\u0000"}',
+      `{"_id":"${"x".repeat(513)}"}`, // 15
+      "[".repeat(200) + "]".repeat(200),
+      '{"_id":"b","__proto__":{"x":1},"constructor":2}',
+      "{]",
+    ];
+    const { status, body } = await told(request("POST", path, { body: `[${elements.join(",")}]` }));
+    assert.deepEqual([status, body["success"], body["count"], body["ids"]], [200, false, 2, ["a", "b"]]);
+    const codes: [number, string][] = body["errors"].map((error: Body) => [error["index"], error["code"]]);
+    const special = new Map([[5, "duplicate_key"], [6, "duplicate_key"], [10, "reserved_id"], [
+      12,
+      "reserved_id",
+    ]]);
+    const bad = elements.map((_, i) => i).filter((i) => i !== 0 && i !== 17);
+    assert.deepEqual(codes, bad.map((i) => [i, special.get(i) ?? "bad_request"]));
+    assert.ok(body["errors"].every((error: Body) => typeof error["error"] === "string"));
+    const odd = await (await request("GET", "/collections/orders/b")).text();
+    assert.ok(odd.endsWith('"__proto__":{"x":1},"constructor":2}'), odd);
+  });
+
+  it("a broken array writes nothing at all", async ({ request, storage }) => {
+    const good = many(1_200).slice(0, -1);
+    for (
+      const body of [good, `${good},`, `${good}]]`, `${good},{]`, "{}", "7", "null", "", `${good},"open]`]
+    ) {
+      await refused(request("POST", path, { body }), 400, "bad_request");
+    }
+    assert.equal(storage.log.last.seq, 0);
+  });
+
+  it("a large bulk comes in whole, in order, and others get their turn", async ({ clock, request }) => {
+    const count = 20_000;
+    let turns = 0, done = false;
+    const bulk = request("POST", path, { body: many(count) }).finally(() => done = true);
+    while (!done) {
+      await new Promise<void>((resolve) => clock.macrotask(resolve));
+      turns++;
+    }
+    const { body } = await told(bulk);
+    assert.deepEqual([body["success"], body["count"]], [true, count]);
+    assert.deepEqual(body["ids"], Array.from({ length: count }, (_, i) => `d${i}`));
+    assert.ok(turns >= 10, `the event loop turned ${turns} times in the meantime`);
+    const { body: stats } = await told(request("GET", "/stats"));
+    assert.equal(stats["collections"][0]["documentCount"], count);
+  });
+
+  it("too many elements are refused before anything is written", async ({ request, storage }) => {
+    await refused(request("POST", path, { body: many(1_001) }), 413, "payload_too_large");
+    assert.equal(storage.log.last.seq, 0);
+    assert.equal((await request("POST", path, { body: many(1_000) })).status, 200);
+  }, { limits: { bulkDocumentsMax: 1_000 } });
+
+  it("what is not built yet is refused, not pretended", async ({ request, storage }) => {
+    await refused(request("POST", `${path}?atomic=true`, { body: "[{}]" }), 400, "bad_request");
+    await refused(request("POST", `${path}?atomic=maybe`, { body: "[{}]" }), 400, "bad_request");
+    await refused(
+      request("POST", path, { body: "[{}]", headers: { "idempotency-key": "k" } }),
+      400,
+      "bad_request",
+    );
+    assert.equal(storage.log.last.seq, 0);
+    const both = await request("POST", `${path}?atomic=false&skipIndexes=true`, { body: "[{}]" });
+    assert.equal(both.status, 200);
+  });
+
+  it("a bulk that fails midway says what was written", async ({ request }) => {
+    const { status, body } = await told(request("POST", path, { body: many(3_000) }));
+    assert.deepEqual([status, body["code"], body["success"]], [507, "disk_full", false]);
+    assert.equal(body["error"], "The disk is full");
+    // Slices of 500: the first two were written, and those that were already on their way behind the third.
+    const ids = body["ids"] as string[];
+    assert.deepEqual(ids.slice(0, 1_000), Array.from({ length: 1_000 }, (_, i) => `d${i}`));
+    assert.ok(!ids.includes("d1000") && !ids.includes("d2999"));
+    assert.equal(body["count"], ids.length);
+    const { body: stats } = await told(request("GET", "/stats"));
+    assert.equal(stats["collections"][0]["documentCount"], ids.length);
+  }, { around: failingSlice(3, new DfdbError("disk_full", "The disk is full")) });
+
+  it("a bulk on a node that is read-only writes nothing", async ({ request, state }) => {
+    state.readOnly = true;
+    const body = await refused(request("POST", path, { body: many(2_000) }), 503, "read_only");
+    assert.deepEqual([body["count"], body["ids"], body["success"]], [0, [], false]);
+  });
+}

@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { DfdbError } from "../../src/base/errors.ts";
+import { epochOf, nodeIdOf, runIdOf } from "../../src/base/ids.ts";
+import type { LogFields } from "../../src/base/logger.ts";
+import { silentLogger } from "../../src/base/logger.ts";
+import { engine } from "../../src/engine/engine.ts";
+import type { Engine } from "../../src/engine/engine.ts";
+import { httpApp } from "../../src/http/app.ts";
+import type { HttpDependencies, HttpRequestLimits } from "../../src/http/types.ts";
+import type { HttpHandler } from "../../src/runtime/http_host.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import { inFolder, testOptions } from "./storage_fixture.ts";
+
+export interface RequestOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: BodyInit;
+}
+
+/** What a node is told to be; may change while it runs. */
+export interface NodeState {
+  role: "none" | "leader" | "follower";
+  readOnly: boolean;
+  leaderHttpUrl: string | null;
+  notReady: string | null;
+}
+
+/** A node with storage on disk whose HTTP API can be asked. */
+export interface TestNode {
+  readonly state: NodeState;
+  readonly storage: Storage;
+  readonly engine: Engine;
+  readonly clock: Runtime["clock"];
+  readonly logged: { readonly message: string; readonly fields: LogFields }[];
+  request(method: string, path: string, options?: RequestOptions): Promise<Response>;
+}
+
+export interface NodeOptions {
+  readonly apiKey?: string;
+  readonly limits?: Partial<HttpRequestLimits>;
+  /** Address of whoever asks, where requests do not go over a port. */
+  readonly peer?: string;
+  /** Stands between the API and the real parts. */
+  readonly around?: (dependencies: HttpDependencies) => HttpDependencies;
+}
+
+/** How requests reach the handler. */
+export interface Transport {
+  readonly name: string;
+  /** Serves `handler` while `run` runs. */
+  serve(handler: HttpHandler, run: (request: TestNode["request"]) => Promise<void>): Promise<void>;
+}
+
+/** Defines one test. */
+export type It = (what: string, run: (node: TestNode) => Promise<void>, options?: NodeOptions) => void;
+
+/** Calls the handler itself. */
+export function directTransport(peer = "127.0.0.1"): Transport {
+  return {
+    name: "direct",
+    serve: (handler, run) =>
+      run(async (method, path, { headers = {}, body } = {}) => {
+        const init = { method, headers, ...(body === undefined ? {} : { body, duplex: "half" }) };
+        return await handler(new Request(`http://127.0.0.1:5000${path}`, init), { hostname: peer });
+      }),
+  };
+}
+
+/** Goes over a real port of this machine. */
+export function portTransport(runtime: Runtime): Transport {
+  return {
+    name: `port of ${runtime.name}`,
+    async serve(handler, run) {
+      const limits = {
+        bodyBytesMax: 0,
+        headersMs: 10_000,
+        requestMs: 60_000,
+        keepAliveMs: 10_000,
+        idleMs: 0,
+      };
+      const server = await runtime.http.serve({ hostname: "127.0.0.1", port: 0, tls: null, handler, limits });
+      try {
+        await run((method, path, { headers = {}, body } = {}) => {
+          const init = { method, headers, ...(body === undefined ? {} : { body, duplex: "half" }) };
+          return runtime.fetch(`http://127.0.0.1:${server.port}${path}`, init);
+        });
+      } finally {
+        await server.close(0);
+      }
+    },
+  };
+}
+
+/** Runs `run` with a node of its own; everything is closed and removed afterwards. */
+export function withNode(
+  runtime: Runtime,
+  transport: Transport,
+  options: NodeOptions,
+  run: (node: TestNode) => Promise<void>,
+): Promise<void> {
+  return inFolder(async (folder) => {
+    const storage = await openStorage(testOptions(`${folder}/data.dfdb`));
+    const { handler, ...node } = makeNode(runtime, storage, options);
+    const reach = options.peer === undefined ? transport : directTransport(options.peer);
+    try {
+      await reach.serve(handler, (request) => run({ ...node, request }));
+    } finally {
+      await node.engine.close();
+      storage.close();
+    }
+  });
+}
+
+function makeNode(
+  runtime: Runtime,
+  storage: Storage,
+  options: NodeOptions,
+): Omit<TestNode, "request"> & { readonly handler: HttpHandler } {
+  const { clock, random } = runtime;
+  const state: NodeState = { role: "none", readOnly: false, leaderHttpUrl: null, notReady: null };
+  const leadership = { epoch: epochOf(1), run: runIdOf("ab".repeat(16)), nodeId: nodeIdOf("e".repeat(32)) };
+  const logged: TestNode["logged"] = [];
+  const writer = engine({
+    storage,
+    clock,
+    gate: () => {
+      if (state.role === "follower") throw new DfdbError("not_leader", "This node follows");
+      if (state.readOnly) throw new DfdbError("read_only", "Database is in read-only mode: test");
+      return leadership;
+    },
+    onFatal: (error) => assert.fail(error),
+    onDiskFull: () => {},
+  });
+  const dependencies: HttpDependencies = {
+    storage,
+    engine: writer,
+    clock,
+    random,
+    logger: { ...silentLogger, error: (message, fields = {}) => void logged.push({ message, fields }) },
+    node: {
+      nodeName: "test-node",
+      version: "1.2.3",
+      httpUrl: "http://127.0.0.1:5000",
+      role: () => state.role,
+      readOnly: () => ({ on: state.readOnly, reason: null }),
+      uptimeMs: () => 1234,
+      leaderHttpUrl: () => state.leaderHttpUrl,
+      replicationStatus: () => ({ node: "test-node", role: state.role }),
+      notReady: () => state.notReady,
+    },
+    security: { apiKey: options.apiKey ?? null },
+    limits: {
+      bodyBytesMax: 64 * 1024 * 1024,
+      documentBytesMax: 16 * 1024 * 1024,
+      nestingMax: 100,
+      bulkDocumentsMax: 100_000,
+      ...options.limits,
+    },
+  };
+  const around = options.around ?? ((given) => given);
+  return { handler: httpApp(around(dependencies)), state, storage, engine: writer, clock, logged };
+}
+
+/** Status and body of an answer that must be JSON. */
+export async function told(answer: Response | Promise<Response>): Promise<{ status: number; body: Body }> {
+  const response = await answer;
+  assert.match(response.headers.get("content-type") ?? "", /^application\/json/);
+  return { status: response.status, body: await response.json() as Body };
+}
+
+// deno-lint-ignore no-explicit-any -- tests look into answers of every shape
+export type Body = Record<string, any>;
+
+/** Asserts that an answer is an error as the contract wants it, and returns its body. */
+export async function refused(
+  answer: Response | Promise<Response>,
+  status: number,
+  code: string,
+): Promise<Body> {
+  const { status: got, body } = await told(answer);
+  assert.deepEqual([got, body["code"]], [status, code], JSON.stringify(body));
+  assert.equal(typeof body["error"], "string");
+  assert.doesNotMatch(body["error"], /node_modules|\.ts\b|^\s+at /m, "no stack and no path");
+  return body;
+}

@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import { accessSuite } from "./http_access_suite.ts";
+import { badInputSuite } from "./http_bad_input_suite.ts";
+import { bulkSuite } from "./http_bulk_suite.ts";
+import { collectionsSuite } from "./http_collections_suite.ts";
+import { documentsSuite } from "./http_documents_suite.ts";
+import type { It, Transport } from "./http_fixture.ts";
+import { withNode } from "./http_fixture.ts";
+
+/** The HTTP API as clients see it, over any way to reach it. */
+export function httpApiSuite(runtime: Runtime, transport: Transport): void {
+  const it: It = (what, run, options = {}) =>
+    void test(`http api, ${transport.name}: ${what}`, () =>
+      withNode(runtime, transport, options, async (node) => {
+        await run(node);
+        assert.equal((await node.request("GET", "/health")).status, 200, "whatever was sent, it answers on");
+      }));
+  documentsSuite(it);
+  collectionsSuite(it);
+  bulkSuite(it);
+  accessSuite(it);
+  badInputSuite(it);
+}
