@@ -1,0 +1,119 @@
+/**
+ * The one mutable thing that all parts share: what this node is in the cluster, and whether it may write now.
+ */
+import { assert } from "../base/assert.ts";
+import { DfdbError } from "../base/errors.ts";
+import type { Epoch, NodeId, RunId } from "../base/ids.ts";
+import { epochOf } from "../base/ids.ts";
+import type { Term, TermRecord } from "../storage/log.ts";
+
+export type RoleKind = "none" | "leader" | "follower";
+
+/** One leadership, from its start to its end. `none` leads too: it is a leader that nobody follows. */
+export interface LeadershipTerm extends Term {
+  readonly nodeId: NodeId;
+  /** Aborted when the leadership ends: whatever may run only while leading is started with it. */
+  readonly signal: AbortSignal;
+}
+
+export interface Role {
+  readonly kind: RoleKind;
+  readonly leadership: LeadershipTerm | null;
+  readonly readOnly: { readonly on: boolean; readonly reason: string | null };
+  /** Follower: the leader's HTTP URL as it told, null when unknown. */
+  readonly leaderHttpUrl: string | null;
+  lead(kind: "none" | "leader", term: Term): LeadershipTerm;
+  follow(): void;
+  setReadOnly(reason: string | null): void;
+  setLeaderHttpUrl(url: string | null): void;
+  /** The gate of the commit path: the leadership to write under, or `not_leader`, `read_only`, `closing`. */
+  gate(): LeadershipTerm;
+  /** Ends the leadership for good: the node is stopping. */
+  close(): void;
+}
+
+export function role(nodeId: NodeId): Role {
+  let kind: RoleKind = "none";
+  let leadership: LeadershipTerm | null = null;
+  let ending = new AbortController();
+  let readOnlyReason: string | null = null;
+  let leaderHttpUrl: string | null = null;
+  let closed = false;
+  const endLeadership = (): void => {
+    ending.abort();
+    leadership = null;
+  };
+  return {
+    get kind() {
+      return kind;
+    },
+    get leadership() {
+      return leadership;
+    },
+    get readOnly() {
+      return { on: readOnlyReason !== null, reason: readOnlyReason };
+    },
+    get leaderHttpUrl() {
+      return leaderHttpUrl;
+    },
+    lead(as, term) {
+      endLeadership();
+      ending = new AbortController();
+      kind = as;
+      leaderHttpUrl = null;
+      leadership = { epoch: term.epoch, run: term.run, nodeId, signal: ending.signal };
+      return leadership;
+    },
+    follow() {
+      endLeadership();
+      kind = "follower";
+    },
+    setReadOnly(reason) {
+      readOnlyReason = reason;
+    },
+    setLeaderHttpUrl(url) {
+      leaderHttpUrl = url;
+    },
+    gate() {
+      if (closed) throw new DfdbError("closing", "This node is stopping");
+      if (leadership === null) {
+        const where = leaderHttpUrl === null
+          ? "its leader is not known yet"
+          : `write to its leader at ${leaderHttpUrl}`;
+        throw new DfdbError("not_leader", `This node is a follower; ${where}`, {
+          details: { leader: leaderHttpUrl },
+        });
+      }
+      if (readOnlyReason !== null) {
+        throw new DfdbError("read_only", `Database is in read-only mode (${readOnlyReason})`, {
+          details: { reason: readOnlyReason },
+        });
+      }
+      return leadership;
+    },
+    close() {
+      closed = true;
+      endLeadership();
+    },
+  };
+}
+
+/**
+ * The term to lead under when this node starts: a restart of the last leader keeps the epoch and begins a new run;
+ * a database whose last run was another node's begins a higher epoch (replication contract, section 3).
+ */
+export function nextTerm(
+  last: TermRecord | undefined,
+  nodeId: NodeId,
+  highestEpoch: number,
+  run: RunId,
+): Term {
+  assert(last === undefined || last.run !== run, "a run is drawn once");
+  const epoch: Epoch = last === undefined
+    ? epochOf(1)
+    : last.nodeId === nodeId
+    ? last.epoch
+    : epochOf(last.epoch + 1);
+  // A higher epoch that this node only heard of was another node's: not to be reused.
+  return { epoch: highestEpoch > epoch ? epochOf(highestEpoch + 1) : epoch, run };
+}

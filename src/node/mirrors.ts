@@ -1,0 +1,86 @@
+/**
+ * Mirrors of the applied position for people and tools: `<data>.followerseq` (last seq) and `<data>.term` (its
+ * epoch), each 8 bytes little-endian. The database alone decides; these are never read to resume.
+ */
+import { messageOf } from "../base/errors.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Signal } from "../base/signal.ts";
+import { limits } from "../base/limits.ts";
+import type { Clock, Timer } from "../runtime/runtime.ts";
+import type { Files } from "../runtime/files.ts";
+import type { Position } from "../storage/log.ts";
+
+export interface Mirrors {
+  /** Set at start when a mirror was ahead of the database: the data file is older than its sidecar. */
+  readonly aheadBy: number;
+  /** Writes what is due and stops. */
+  close(): Promise<void>;
+}
+
+export interface MirrorOptions {
+  readonly dataPath: string;
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly committed: Signal<Position>;
+}
+
+/** Compares the mirrors with the database, rewrites what differs, then follows the commits at most every 200 ms. */
+export async function mirrors(options: MirrorOptions): Promise<Mirrors> {
+  const { dataPath, files, clock, logger, committed } = options;
+  const seqPath = `${dataPath}.followerseq`, termPath = `${dataPath}.term`;
+  const written = { seq: await readNumber(files, seqPath), epoch: await readNumber(files, termPath) };
+  const { seq, epoch } = committed.value;
+  const aheadBy = Math.max(0, (written.seq ?? 0) - seq);
+  if (seq > 0 && (written.seq !== seq || written.epoch !== epoch)) {
+    logger.warn("position mirrors differ from the database and are written anew", {
+      mirrorSeq: written.seq,
+      databaseSeq: seq,
+      mirrorEpoch: written.epoch,
+      databaseEpoch: epoch,
+    });
+  }
+  let timer: Timer | null = null;
+  let writing: Promise<void> = Promise.resolve();
+  const write = async (): Promise<void> => {
+    const now = committed.value;
+    try {
+      if (written.epoch !== now.epoch) await files.writeAtomic(termPath, number8(now.epoch));
+      if (written.seq !== now.seq) await files.writeAtomic(seqPath, number8(now.seq));
+      written.epoch = now.epoch;
+      written.seq = now.seq;
+    } catch (error) {
+      logger.warn("position mirrors could not be written", { error: messageOf(error) });
+    }
+  };
+  const due = (): void => {
+    timer ??= clock.timer(limits.mirrorEveryMs, () => {
+      timer = null;
+      writing = writing.then(write);
+    });
+  };
+  const unsubscribe = committed.subscribe(due);
+  await write();
+  return {
+    aheadBy,
+    async close() {
+      unsubscribe();
+      timer?.cancel();
+      await writing;
+      await write();
+    },
+  };
+}
+
+function number8(value: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(value), true);
+  return bytes;
+}
+
+async function readNumber(files: Files, path: string): Promise<number | null> {
+  const bytes = await files.read(path);
+  if (bytes === null || bytes.length !== 8) return null;
+  const value = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : null;
+}

@@ -1,0 +1,234 @@
+/**
+ * The composition root: opens the data, takes the role, serves HTTP and replication, and stops all of it in the
+ * opposite order. The same code runs on Deno, Bun, Node and in the simulator.
+ */
+import { hex } from "../base/bytes.ts";
+import type { DfdbError } from "../base/errors.ts";
+import { runIdOf } from "../base/ids.ts";
+import { limits } from "../base/limits.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Role } from "../cluster/role.ts";
+import { nextTerm, role as makeRole } from "../cluster/role.ts";
+import type { Engine } from "../engine/engine.ts";
+import { engine as makeEngine } from "../engine/engine.ts";
+import { httpApp } from "../http/app.ts";
+import type { HttpServer } from "../runtime/http_host.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { NodeStore, Storage } from "../storage/storage.ts";
+import { openNodeStore } from "../storage/sqlite/open_node_store.ts";
+import { openStorage } from "../storage/sqlite/open_storage.ts";
+import { maintenance } from "./maintenance.ts";
+import { mirrors } from "./mirrors.ts";
+import type { Replication } from "./replication.ts";
+import { startReplication } from "./replication.ts";
+import { replicationStatus } from "./replication_status.ts";
+import type { Settings } from "./settings.ts";
+
+export const version = "0.1.0";
+
+/** A running node. */
+export interface RunningNode {
+  readonly httpUrl: string;
+  readonly httpPort: number;
+  /** Port of the replication wire when this node leads with one, else null. */
+  readonly replicationPort: number | null;
+  readonly dataDir: string;
+  readonly storage: Storage;
+  readonly engine: Engine;
+  readonly role: Role;
+  readonly replication: Replication;
+  /** Resolves with why the node cannot go on (the disk failed in a commit). Never resolves otherwise. */
+  readonly failed: Promise<DfdbError>;
+  /** Graceful: finishes what runs, tells followers, flushes, closes. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Things to undo, last first; each is awaited before the next. */
+type Undo = () => void | Promise<void>;
+
+/** Throws DfdbError: `data_locked`, `data_corrupt`, `port_in_use`, ...; nothing stays open then. */
+export async function startNode(runtime: Runtime, settings: Settings, logger: Logger): Promise<RunningNode> {
+  const undo: Undo[] = [];
+  try {
+    return await start(runtime, settings, logger, undo);
+  } catch (error) {
+    await unwind(undo);
+    throw error;
+  }
+}
+
+async function unwind(undo: Undo[]): Promise<void> {
+  for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+}
+
+async function start(
+  runtime: Runtime,
+  settings: Settings,
+  logger: Logger,
+  undo: Undo[],
+): Promise<RunningNode> {
+  const { clock } = runtime;
+  const startedAt = clock.monotonic();
+  const data = await openData(runtime, settings, undo);
+  const role = takeRole(runtime, settings, data);
+  const { failed, fail } = failure();
+  const engine = makeEngine({
+    storage: data.storage,
+    clock,
+    gate: () => role.gate(),
+    onFatal: fail,
+    onDiskFull: (error) => {
+      logger.error("the disk is full: writes are refused until space is free again", {
+        error: error.message,
+      });
+    },
+  });
+  undo.push(() => role.close());
+  undo.push(
+    maintenance({ storage: data.storage, clock, committed: engine.committed, logger, onFatal: fail }),
+  );
+  const mirror = await mirrors({
+    dataPath: data.dataPath,
+    files: runtime.files,
+    clock,
+    logger,
+    committed: engine.committed,
+  });
+  undo.push(() => mirror.close());
+  undo.push(() => engine.close());
+  if (mirror.aheadBy > 0) {
+    logger.warn("the data file is older than its sidecar", { missingEntries: mirror.aheadBy });
+  }
+  const server: { http: HttpServer | null } = { http: null };
+  const httpUrl = (): string => baseUrl(runtime, settings, server.http?.port ?? settings.port);
+  const replication = await startReplication({
+    runtime,
+    settings,
+    logger,
+    ...data,
+    engine,
+    role,
+    httpUrl: httpUrl(),
+  });
+  undo.push(() => replication.close());
+  const handler = httpApp({
+    storage: data.storage,
+    engine,
+    clock,
+    random: runtime.random,
+    logger,
+    security: { apiKey: settings.apiKey },
+    limits: settings,
+    node: {
+      nodeName: settings.nodeName,
+      version,
+      httpUrl: httpUrl(),
+      role: () => role.kind,
+      readOnly: () => role.readOnly,
+      uptimeMs: () => clock.monotonic() - startedAt,
+      leaderHttpUrl: () => role.leaderHttpUrl,
+      replicationStatus: () =>
+        replicationStatus({
+          nodeName: settings.nodeName,
+          nodeId: data.nodeStore.nodeId,
+          httpUrl: httpUrl(),
+          role,
+          storage: data.storage,
+          server: replication.server,
+          following: replication.following,
+        }),
+      notReady: () => replication.notReady(),
+    },
+  });
+  server.http = await runtime.http.serve({
+    hostname: settings.bindAll ? "0.0.0.0" : "127.0.0.1",
+    port: settings.port,
+    tls: null,
+    handler,
+    limits: {
+      bodyBytesMax: settings.bodyBytesMax,
+      headersMs: 15_000,
+      requestMs: 300_000,
+      keepAliveMs: 75_000,
+      idleMs: 120_000,
+    },
+  });
+  const http = server.http;
+  undo.push(() => http.close(limits.shutdownMs / 2));
+  let stopping: Promise<void> | null = null;
+  return {
+    httpUrl: httpUrl(),
+    httpPort: http.port,
+    replicationPort: replication.server?.port ?? null,
+    dataDir: data.dataDir,
+    storage: data.storage,
+    engine,
+    role,
+    replication,
+    failed,
+    stop: () => (stopping ??= unwind(undo)),
+  };
+}
+
+interface Data {
+  readonly dataDir: string;
+  readonly dataPath: string;
+  readonly nodeStore: NodeStore;
+  readonly storage: Storage;
+}
+
+async function openData(runtime: Runtime, settings: Settings, undo: Undo[]): Promise<Data> {
+  const { files, clock, random, process, crashPoint } = runtime;
+  const dataDir = files.absolute(settings.dataDir);
+  await files.makeDirectory(dataDir);
+  const dataPath = files.join(dataDir, "data.dfdb");
+  const common = {
+    random,
+    files,
+    crashPoint,
+    wall: () => clock.wall(),
+    pid: process.pid,
+    hostname: process.hostname,
+  };
+  const nodeStore = await openNodeStore({ ...common, path: files.join(dataDir, "node.dfdb") });
+  undo.push(() => nodeStore.close());
+  const storage = await openStorage({
+    ...common,
+    path: dataPath,
+    known: (id) => nodeStore.state(id) !== null,
+  });
+  undo.push(() => storage.close());
+  return { dataDir, dataPath, nodeStore, storage };
+}
+
+/** The configured role, under a term of its own when this node is to write. */
+function takeRole(runtime: Runtime, settings: Settings, { nodeStore, storage }: Data): Role {
+  const role = makeRole(nodeStore.nodeId);
+  const kept = nodeStore.state(storage.databaseId);
+  const kind = settings.replicationRole as "none" | "leader" | "follower";
+  const lastTerm = storage.log.terms.at(-1);
+  let highestEpoch = Math.max(kept?.highestEpoch ?? 0, lastTerm?.epoch ?? 0);
+  if (kind === "follower") {
+    role.follow();
+  } else {
+    const run = runIdOf(hex(runtime.random.bytes(16)));
+    const term = nextTerm(lastTerm, nodeStore.nodeId, kept?.highestEpoch ?? 0, run);
+    highestEpoch = Math.max(highestEpoch, term.epoch);
+    role.lead(kind, term);
+  }
+  nodeStore.setState(storage.databaseId, { role: kind, highestEpoch, readOnly: false, readOnlyReason: null });
+  return role;
+}
+
+function failure(): { failed: Promise<DfdbError>; fail: (error: DfdbError) => void } {
+  let fail: (error: DfdbError) => void = () => {};
+  const failed = new Promise<DfdbError>((resolve) => {
+    fail = resolve;
+  });
+  return { failed, fail };
+}
+
+function baseUrl({ process }: Runtime, settings: Settings, port: number): string {
+  if (settings.publicBaseUrl !== null) return settings.publicBaseUrl.replace(/\/+$/, "");
+  return `http://${settings.bindAll ? process.hostname : "localhost"}:${port}`;
+}

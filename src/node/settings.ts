@@ -1,0 +1,258 @@
+/**
+ * The one list of settings. Flags, environment variables, `node.json`, `--help`, the README's table and the checks
+ * at start all come from it. Precedence: flag, then environment, then file, then default.
+ */
+import { limits } from "../base/limits.ts";
+
+/** How a setting's text is read. Numbers are whole; `seconds` may have a fraction and are kept in ms. */
+export type SettingType =
+  | { readonly kind: "text" }
+  | { readonly kind: "secret" }
+  | { readonly kind: "port" }
+  | { readonly kind: "number"; readonly min: number; readonly max: number }
+  | { readonly kind: "seconds"; readonly min: number; readonly max: number }
+  | { readonly kind: "switch" }
+  | { readonly kind: "choice"; readonly of: readonly string[] };
+
+export interface SettingRow {
+  /** Long flag without the dashes, null when there is none. */
+  readonly flag: string | null;
+  readonly env: string | null;
+  /** Path in node.json, null when there is none. */
+  readonly json: string | null;
+  readonly type: SettingType;
+  readonly default: string | number | boolean | null;
+  readonly help: string;
+  /** Its part is not there yet: giving a value other than the default ends the start with `not_built`. */
+  readonly notBuilt?: string;
+}
+
+const text: SettingType = { kind: "text" };
+const secret: SettingType = { kind: "secret" };
+const port: SettingType = { kind: "port" };
+const onOff: SettingType = { kind: "switch" };
+const number = (min: number, max: number): SettingType => ({ kind: "number", min, max });
+const seconds = (min: number, max: number): SettingType => ({ kind: "seconds", min, max });
+const choice = (...of: readonly string[]): SettingType => ({ kind: "choice", of });
+
+const failover = "automatic failover";
+const semiSync = "semi-synchronous replication";
+
+/** A row of the table; `d` is the default. */
+function row<Default extends string | number | boolean | null>(
+  names: readonly [flag: string | null, env: string | null, json: string | null],
+  type: SettingType,
+  d: Default,
+  help: string,
+  notBuilt?: string,
+): SettingRow & { readonly default: Default } {
+  const [flag, env, json] = names;
+  return { flag, env, json, type, default: d, help, ...(notBuilt === undefined ? {} : { notBuilt }) };
+}
+
+export const settingsTable = {
+  nodeName: row(
+    ["node-name", "DFDB_NODE_NAME", "nodeName"],
+    text,
+    "node-1",
+    "name of this node, shown to people",
+  ),
+  port: row(["port", "DFDB_PORT", "port"], port, 5000, "HTTP port"),
+  dataDir: row(["data-dir", "DFDB_DATA_DIR", "dataDir"], text, "./data", "folder of the data files"),
+  bindAll: row(
+    ["bind-all", "DFDB_BIND_ALL", "bindAllInterfaces"],
+    onOff,
+    false,
+    "serve HTTP on all interfaces, not on loopback only; wants an API key",
+  ),
+  insecureDevMode: row(
+    ["insecure-dev-mode", "DFDB_INSECURE_DEV_MODE", "insecureDevMode"],
+    onOff,
+    false,
+    "allow --bind-all without an API key",
+  ),
+  replicationBind: row(
+    ["replication-bind", "DFDB_REPLICATION_BIND", "replication.bind"],
+    text,
+    null as string | null,
+    "address of the replication port; default: all interfaces with a secret, loopback without",
+  ),
+  apiKey: row(
+    ["api-key", "DFDB_API_KEY", "security.apiKey"],
+    secret,
+    null as string | null,
+    "key that HTTP clients must send as a bearer token",
+  ),
+  replicationSecret: row(
+    ["replication-secret", "DFDB_REPLICATION_SECRET", "security.replicationSecret"],
+    secret,
+    null as string | null,
+    "secret that leader and followers prove to each other; the same on every node",
+  ),
+  tlsCertPath: row(
+    [null, null, "security.tls.certPath"],
+    text,
+    null as string | null,
+    "PEM certificate",
+    "TLS",
+  ),
+  tlsKeyPath: row(
+    [null, null, "security.tls.keyPath"],
+    text,
+    null as string | null,
+    "PEM private key",
+    "TLS",
+  ),
+  tlsCaPath: row(
+    [null, null, "security.tls.caPath"],
+    text,
+    null as string | null,
+    "PEM of the trusted CA",
+    "TLS",
+  ),
+  replicationRole: row(
+    ["replication-role", "DFDB_REPLICATION_ROLE", "replication.role"],
+    choice("none", "leader", "follower"),
+    "none",
+    "what this node does in replication",
+  ),
+  replicationMode: row(
+    ["replication-mode", "DFDB_REPLICATION_MODE", "replication.mode"],
+    choice("logical", "physical"),
+    "logical",
+    "how a follower follows",
+    "physical replication",
+  ),
+  replicationPort: row(
+    ["replication-port", "DFDB_REPLICATION_PORT", "replication.port"],
+    port,
+    5500,
+    "port on which a leader serves followers",
+  ),
+  leaderHost: row(
+    ["leader-host", "DFDB_LEADER_HOST", "replication.leaderHost"],
+    text,
+    null as string | null,
+    "follower: host of the leader",
+  ),
+  leaderPort: row(
+    ["leader-port", "DFDB_LEADER_PORT", "replication.leaderPort"],
+    port,
+    null as number | null,
+    "follower: replication port of the leader",
+  ),
+  autoFailoverSeconds: row(
+    ["auto-failover-seconds", "DFDB_AUTO_FAILOVER_SECONDS", "replication.autoFailover.silenceSeconds"],
+    seconds(0, 86_400),
+    null as number | null,
+    "follower: take over when the leader was silent for so long",
+    failover,
+  ),
+  autoFailoverNewPort: row(
+    ["auto-failover-new-port", "DFDB_AUTO_FAILOVER_NEW_PORT", "replication.autoFailover.newLeaderPort"],
+    port,
+    null as number | null,
+    "port to lead on after taking over; default: the leader's",
+    failover,
+  ),
+  failoverAuthority: row(
+    ["failover-authority", "DFDB_FAILOVER_AUTHORITY", "replication.autoFailover.authority"],
+    text,
+    "silence",
+    "who says that a node may lead: silence, or etcd=http://host:2379",
+    failover,
+  ),
+  minSyncReplicas: row(
+    ["min-sync-replicas", "DFDB_MIN_SYNC_REPLICAS", "replication.minSyncReplicas"],
+    number(0, 64),
+    0,
+    "answer writes only when so many followers hold them",
+    semiSync,
+  ),
+  syncTimeoutMs: row(
+    ["sync-timeout-seconds", "DFDB_SYNC_TIMEOUT_SECONDS", "replication.syncTimeoutSeconds"],
+    seconds(0.1, 3_600),
+    5_000,
+    "how long a write waits for followers",
+    semiSync,
+  ),
+  forwardWrites: row(
+    ["forward-writes", "DFDB_FORWARD_WRITES", "replication.forwardWrites"],
+    onOff,
+    false,
+    "follower: pass writes on to the leader",
+    "forwarding of writes",
+  ),
+  publicBaseUrl: row(
+    ["public-base-url", "DFDB_PUBLIC_BASE_URL", "network.publicBaseUrl"],
+    text,
+    null as string | null,
+    "URL under which clients reach this node; default: derived from host and port",
+  ),
+  forceRole: row(
+    ["force-role", null, null],
+    onOff,
+    false,
+    "override the role kept on disk, once",
+    "roles kept on disk",
+  ),
+  heartbeatMs: row(
+    ["heartbeat-seconds", "DFDB_HEARTBEAT_SECONDS", "replication.heartbeatSeconds"],
+    seconds(0.05, 60),
+    limits.heartbeatMs as number,
+    "how often a leader tells followers that it lives",
+  ),
+  followersMax: row(
+    ["followers-max", "DFDB_FOLLOWERS_MAX", "replication.followersMax"],
+    number(1, 10_000),
+    limits.followersMax as number,
+    "followers that a leader serves at once",
+  ),
+  bodyBytesMax: row(
+    ["body-bytes-max", "DFDB_BODY_BYTES_MAX", "limits.bodyBytes"],
+    number(1_024, 1_073_741_824),
+    limits.bodyBytesMaxDefault as number,
+    "largest HTTP request body, bytes",
+  ),
+  documentBytesMax: row(
+    ["document-bytes-max", "DFDB_DOCUMENT_BYTES_MAX", "limits.documentBytes"],
+    number(64, 33_554_432),
+    limits.documentBytesMaxDefault as number,
+    "largest document, bytes",
+  ),
+  nestingMax: row(
+    ["nesting-max", "DFDB_NESTING_MAX", "limits.nesting"],
+    number(1, 500),
+    limits.nestingMaxDefault as number,
+    "deepest nesting of a document",
+  ),
+  bulkDocumentsMax: row(
+    ["bulk-documents-max", "DFDB_BULK_DOCUMENTS_MAX", "limits.bulkDocuments"],
+    number(1, 10_000_000),
+    limits.bulkDocumentsMaxDefault as number,
+    "most documents in one bulk request",
+  ),
+  logLevel: row(
+    ["log-level", "DFDB_LOG_LEVEL", "logLevel"],
+    choice("debug", "info", "warning", "error"),
+    "info",
+    "least level of the lines written to standard error",
+  ),
+} satisfies Record<string, SettingRow>;
+
+export type SettingName = keyof typeof settingsTable;
+
+type Widen<Value> = Value extends string ? string
+  : Value extends number ? number
+  : Value extends boolean ? boolean
+  : Value;
+
+/** Every setting with its value in force. Times are ms. */
+export type Settings = { readonly [Name in SettingName]: Widen<(typeof settingsTable)[Name]["default"]> };
+
+/** The defaults of all settings. */
+export function defaultSettings(): Settings {
+  return Object.fromEntries(
+    Object.entries(settingsTable).map(([name, setting]) => [name, setting.default]),
+  ) as unknown as Settings;
+}
