@@ -1,0 +1,205 @@
+/** Clusters of real processes on loopback: a leader and followers, each on a runtime of its choice. */
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import type { NodeProcess, RuntimeName } from "../tool/node_process.ts";
+import { startNodeProcess, waitForHealth } from "../tool/node_process.ts";
+import { freePorts } from "../tool/ports.ts";
+
+export interface Member {
+  readonly name: string;
+  readonly runtime: RuntimeName;
+  readonly url: string;
+  readonly httpPort: number;
+  readonly dataDir: string;
+  /** The present process; a new one after every `start`. */
+  readonly process: NodeProcess;
+  /** Starts (again) and waits until it answers. */
+  start(): Promise<void>;
+  kill9(): Promise<void>;
+}
+
+export interface Cluster {
+  readonly leader: Member;
+  readonly followers: readonly Member[];
+  readonly members: readonly Member[];
+  readonly wirePort: number;
+  /** Ends all processes and removes the data; the exit codes of those that were running. */
+  stop(): Promise<readonly (number | null)[]>;
+}
+
+export interface ClusterPlan {
+  readonly leader: RuntimeName;
+  readonly followers: readonly RuntimeName[];
+  /** Extra flags for every node. */
+  readonly flags?: readonly string[];
+  /** Core per role, where the system can pin. */
+  readonly cpu?: string;
+}
+
+/** Starts the leader, then the followers. */
+export async function cluster(plan: ClusterPlan): Promise<Cluster> {
+  const root = mkdtempSync(join(tmpdir(), "dfdb-cluster-"));
+  const [wirePort, ...httpPorts] = await freePorts(2 + plan.followers.length);
+  const common = [
+    ...(plan.flags ?? ["--replication-secret", "cluster-secret"]),
+    "--heartbeat-seconds",
+    "0.5",
+  ];
+  const leader = member(root, "leader", plan, plan.leader, httpPorts[0] as number, [
+    ...common,
+    "--replication-role",
+    "leader",
+    "--replication-port",
+    String(wirePort),
+  ]);
+  const following = [
+    "--replication-role",
+    "follower",
+    "--leader-host",
+    "127.0.0.1",
+    "--leader-port",
+    String(wirePort),
+  ];
+  const followers = plan.followers.map((runtime, i) =>
+    member(root, `follower-${i + 1}`, plan, runtime, httpPorts[i + 1] as number, [...common, ...following])
+  );
+  const members = [leader, ...followers];
+  await Promise.all(members.map((each) => each.start()));
+  return {
+    leader,
+    followers,
+    members,
+    wirePort: wirePort as number,
+    async stop() {
+      const codes = await Promise.all(members.map((each) => each.process.stop()));
+      rmSync(root, { recursive: true, force: true });
+      return codes;
+    },
+  };
+}
+
+function member(
+  root: string,
+  name: string,
+  plan: ClusterPlan,
+  runtime: RuntimeName,
+  httpPort: number,
+  flags: readonly string[],
+): Member {
+  const url = `http://127.0.0.1:${httpPort}`, dataDir = join(root, name);
+  let running: NodeProcess | null = null;
+  return {
+    name,
+    runtime,
+    url,
+    httpPort,
+    dataDir,
+    get process() {
+      if (running === null) throw new Error(`${name} was never started`);
+      return running;
+    },
+    async start() {
+      const args = [
+        "serve",
+        "--port",
+        String(httpPort),
+        "--data-dir",
+        dataDir,
+        "--node-name",
+        name,
+        ...flags,
+      ];
+      running = startNodeProcess({ runtime, args, cpu: plan.cpu });
+      await waitForHealth(running, url, 60_000);
+    },
+    async kill9() {
+      await running?.kill9();
+    },
+  };
+}
+
+/** Polls until `probe` gives something other than null; throws with `what` after `msMax`. Connection errors count as null. */
+export async function eventually<Value>(
+  what: string,
+  probe: () => Promise<Value | null>,
+  msMax = 60_000,
+): Promise<Value> {
+  const end = performance.now() + msMax;
+  for (let last = "nothing";; await pause(25)) {
+    try {
+      const value = await probe();
+      if (value !== null) return value;
+      last = "not yet";
+    } catch (error) {
+      last = String(error);
+    }
+    if (performance.now() > end) throw new Error(`${what} did not happen within ${msMax} ms (${last})`);
+  }
+}
+
+export interface Status {
+  readonly role: string;
+  readonly position: string;
+  readonly databaseId: string;
+  readonly log: { readonly lastSeq: number };
+  readonly leader: {
+    readonly currentSeq: number;
+    readonly followers: readonly { readonly ackedSeq: number }[];
+  };
+  readonly follower: {
+    readonly state: string;
+    readonly gapsDetected: number;
+    readonly lagSeq: number | null;
+    readonly lastError: { readonly code: string; readonly message: string } | null;
+  };
+}
+
+export async function json<Body>(url: string, init: RequestInit = {}): Promise<Body> {
+  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(10_000) });
+  return await response.json() as Body;
+}
+
+export function status(member: Member): Promise<Status> {
+  return json<Status>(`${member.url}/replication/status`);
+}
+
+/** Waits until every follower stands where the leader stands. */
+export async function converged({ leader, followers }: Cluster, msMax = 60_000): Promise<void> {
+  for (const follower of followers) {
+    await eventually(`${follower.name} on ${follower.runtime} catching up`, async () => {
+      const [there, here] = [await status(leader), await status(follower)];
+      return there.position === here.position && here.follower.state === "streaming" ? here : null;
+    }, msMax);
+  }
+}
+
+/** SHA-256 over all documents of all collections, in the order of their creation, etags included. */
+export async function checksum(member: Member): Promise<string> {
+  const hash = createHash("sha256");
+  const { collections } = await json<{ collections: string[] }>(`${member.url}/collections`);
+  for (const collection of [...collections].sort()) {
+    hash.update(`\n${collection}\n`);
+    let count = 0;
+    for (let after: string | null = null, more = true; more;) {
+      const cursor: string = after === null ? "" : `&after=${encodeURIComponent(after)}`;
+      const page: { documents: unknown[]; next?: string | null } = await json(
+        `${member.url}/collections/${collection}?limit=5000${cursor}`,
+      );
+      for (const document of page.documents) hash.update(`${JSON.stringify(document)}\n`);
+      count += page.documents.length;
+      after = page.next ?? null;
+      more = after !== null;
+    }
+    const stats = await json<{ collections: { name: string; documentCount: number }[] }>(
+      `${member.url}/stats`,
+    );
+    const kept = stats.collections.find(({ name }) => name === collection)?.documentCount;
+    if (kept !== count) {
+      throw new Error(`${member.name}: ${collection} has ${count} documents, its count says ${kept}`);
+    }
+  }
+  return hash.digest("hex");
+}

@@ -1,0 +1,105 @@
+/** The fourth runtime: virtual clock, seeded chance, a network and files in memory; SQLite on real files of its own. */
+import { createHash, createHmac } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { DfdbError } from "../../src/base/errors.ts";
+import type { HttpHandler, HttpHost } from "../../src/runtime/http_host.ts";
+import type { Files } from "../../src/runtime/files.ts";
+import type { ProcessHost, Runtime } from "../../src/runtime/runtime.ts";
+import { SimNet } from "./sim_net.ts";
+import type { World } from "./world.ts";
+
+/** What the machines of one world share: addresses are `port` alone, there is one host. */
+export class SimNetwork {
+  readonly net: SimNet;
+  readonly #http = new Map<number, HttpHandler>();
+  readonly world: World;
+
+  constructor(world: World) {
+    this.world = world;
+    this.net = new SimNet(world);
+  }
+
+  readonly http: HttpHost = {
+    serve: ({ hostname, port, handler }) => {
+      if (this.#http.has(port)) {
+        return Promise.reject(new DfdbError("port_in_use", `port ${port} is already in use`));
+      }
+      this.#http.set(port, handler);
+      return Promise.resolve({
+        hostname,
+        port,
+        close: () => {
+          this.#http.delete(port);
+          return Promise.resolve();
+        },
+      });
+    },
+  };
+
+  /** A request as a client would send it, after a network delay. */
+  readonly fetch = (url: string, init?: RequestInit): Promise<Response> =>
+    new Promise((resolve, reject) => {
+      this.world.timer(this.world.between(0.1, 2), () => {
+        const handler = this.#http.get(Number(new URL(url).port));
+        if (handler === undefined) return reject(new TypeError("connection refused"));
+        Promise.resolve(handler(new Request(url, init), { hostname: "127.0.0.1" })).then(resolve, reject);
+      });
+    });
+}
+
+/** A runtime for one simulated machine. `files` outlive the processes on it. */
+export function simRuntime(network: SimNetwork, files: Files): Runtime {
+  const { world } = network;
+  return {
+    name: "sim",
+    version: "1",
+    clock: world,
+    random: world.random,
+    net: network.net,
+    http: network.http,
+    files,
+    process: simProcess,
+    workers: {
+      start: () => {
+        throw new DfdbError("not_built", "the simulator has no workers yet");
+      },
+    },
+    fetch: network.fetch,
+    crypto: {
+      sha256: (bytes) => new Uint8Array(createHash("sha256").update(bytes).digest()),
+      hmacSha256: (key, bytes) => new Uint8Array(createHmac("sha256", key).update(bytes).digest()),
+    },
+    crashPoint: () => {},
+  };
+}
+
+const simProcess: ProcessHost = {
+  pid: 1,
+  hostname: "sim",
+  args: [],
+  env: {},
+  cwd: () => "/",
+  stdout: () => {},
+  stderr: () => {},
+  stdoutIsTerminal: false,
+  onStopSignal: () => () => {},
+  memoryBytes: () => 0,
+  exit: (code) => {
+    throw new Error(`exit ${code}`);
+  },
+};
+
+/** Small files in memory, except that folders below `root` exist for SQLite. */
+export function memoryFiles(root: string): Files {
+  const content = new Map<string, Uint8Array>();
+  return {
+    read: (path) => Promise.resolve(content.get(path) ?? null),
+    writeAtomic: (path, bytes) => Promise.resolve(void content.set(path, bytes.slice())),
+    makeDirectory: (path) => Promise.resolve(void mkdirSync(path, { recursive: true })),
+    remove: (path) => Promise.resolve(void content.delete(path)),
+    size: (path) => Promise.resolve(content.get(path)?.length ?? null),
+    absolute: (path) => path.startsWith(root) ? path : `${root}/${path}`,
+    join: (...parts) => parts.join("/"),
+    directory: (path) => path.slice(0, path.lastIndexOf("/")),
+  };
+}
