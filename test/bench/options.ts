@@ -1,0 +1,56 @@
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { RuntimeName } from "../tool/node_process.ts";
+import { runtimeNames } from "../tool/node_process.ts";
+
+export const rowNames = ["P1", "P1b", "P2", "P3", "P4", "P5"] as const;
+export type RowName = typeof rowNames[number];
+
+export interface BenchOptions {
+  readonly runtimes: readonly RuntimeName[];
+  readonly rows: readonly RowName[];
+  readonly seconds: number;
+  readonly runs: number;
+  /** Documents of the bulk load and of the catch-up. */
+  readonly documents: number;
+  /** Compare with PostgreSQL when it is installed. */
+  readonly peers: boolean;
+  /** Seconds to wait before each run for a machine that does nothing else. */
+  readonly patience: number;
+  readonly json: string | null;
+}
+
+export function readOptions(argv: readonly string[]): BenchOptions {
+  const program = new Command("npm run bench --").allowExcessArguments(false)
+    .description("Measures real dfdb processes: server and load on a core each. See test/bench/README.md.")
+    .addOption(
+      new Option("--runtime <name>", "what to measure").choices(["all", ...runtimeNames]).default("all"),
+    )
+    .option("--rows <names>", `of ${rowNames.join(",")}`, rowList, rowNames.filter((name) => name !== "P1b"))
+    .option("--seconds <number>", "length of each timed run", positive, 5)
+    .option("--runs <number>", "runs of each row; the median counts", positive, 3)
+    .option("--documents <number>", "documents of P4 and P5", positive, 200_000)
+    .option("--patience <seconds>", "wait so long before each run for a quiet machine", positive, 5)
+    .option("--no-peers", "leave PostgreSQL out")
+    .option("--json <file>", "also write everything as JSON");
+  program.parse([...argv]);
+  const { runtime, json, ...rest } = program.opts<Parsed>();
+  return { ...rest, json: json ?? null, runtimes: runtime === "all" ? runtimeNames : [runtime] };
+}
+
+interface Parsed extends Omit<BenchOptions, "runtimes" | "json"> {
+  readonly runtime: "all" | RuntimeName;
+  readonly json?: string;
+}
+
+function rowList(text: string): RowName[] {
+  const names = text.split(",").map((name) => name.trim());
+  const unknown = names.find((name) => !rowNames.some((known) => known === name));
+  if (unknown !== undefined) throw new InvalidArgumentError(`There is no row "${unknown}".`);
+  return rowNames.filter((name) => names.includes(name));
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError("A number above 0 is expected.");
+  return value;
+}
