@@ -1,0 +1,120 @@
+/** Parts of the leader's side, step by step; the stories are in test/scenario/leader_session.txt. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { DfdbError } from "../../src/base/errors.ts";
+import { monotonicMsOf, seqOf } from "../../src/base/ids.ts";
+import { Contact } from "../../src/replication/contact.ts";
+import { Roster, type RosterMember } from "../../src/replication/roster.ts";
+import { SendWindow } from "../../src/replication/send_window.ts";
+import type { LogEntry, Position } from "../../src/storage/log.ts";
+import { FakeDatabase, runOf } from "../tool/fake_database.ts";
+import { tuning } from "../tool/replication_rig.ts";
+
+function logOf(entries: number): FakeDatabase {
+  const log = new FakeDatabase();
+  log.lead(1, runOf("1"));
+  log.write(entries - 1, 100);
+  return log;
+}
+
+const at = (log: FakeDatabase, seq: number): Position => log.at(seqOf(seq)) as Position;
+const slice = (log: FakeDatabase, from: number, to: number): readonly LogEntry[] =>
+  log.kept.slice(from - 1, to);
+
+test("the window counts payload bytes of whole frames, and frees them by cumulative acks", () => {
+  const log = logOf(10), window = new SendWindow(at(log, 2));
+  window.add(slice(log, 3, 4));
+  window.add(slice(log, 5, 9));
+  assert.equal(window.bytesInFlight, 700);
+  assert.equal(window.sent.seq, 9);
+  assert.equal(window.acknowledge(at(log, 3), log), null);
+  assert.equal(window.bytesInFlight, 700, "half a frame frees nothing");
+  assert.equal(window.acknowledge(at(log, 9), log), null);
+  assert.equal(window.bytesInFlight, 0);
+  assert.equal(window.acknowledge(at(log, 9), log), null, "the same again");
+  assert.equal(window.acknowledge(at(log, 8), log)?.code, "corrupt");
+  assert.equal(window.acknowledge(at(log, 10), log)?.code, "corrupt");
+});
+
+test("an ack of another epoch, run or chain is never believed", () => {
+  const log = logOf(4);
+  const wrong = [{ chain: 0 }, { run: runOf("2") }, { epoch: 2 as never }];
+  for (const change of wrong) {
+    const window = new SendWindow(at(log, 1));
+    window.add(slice(log, 2, 4));
+    assert.equal(window.acknowledge({ ...at(log, 4), ...change }, log)?.code, "corrupt");
+    assert.equal(window.acked.seq, 1);
+  }
+});
+
+test("silence counts only while this node was listening", () => {
+  const contact = new Contact(1_000, 100, monotonicMsOf(0));
+  assert.equal(contact.lost(monotonicMsOf(999)), false);
+  assert.equal(contact.lost(monotonicMsOf(1_000)), true);
+  contact.heard(monotonicMsOf(500));
+  assert.equal(contact.deadline, 1_500);
+  assert.equal(contact.lost(monotonicMsOf(1_601)), false, "the look was late");
+  assert.equal(contact.deadline, 2_601);
+  assert.equal(contact.heardAt, 500, "but nothing was heard");
+  assert.equal(contact.lost(monotonicMsOf(2_601)), true);
+});
+
+interface FakeMember extends RosterMember {
+  readonly refusals: DfdbError[];
+}
+
+function member(
+  phase: "hello" | "streaming",
+  hello: Record<string, unknown> | null,
+  heardAt = 0,
+): FakeMember {
+  const refusals: DfdbError[] = [];
+  const session = { phase, hello, heardAt } as never;
+  return { session, heard: hello !== null, refusals, refuse: (error) => void refusals.push(error) };
+}
+
+const hello = (node: string, instance = "1", autoFailover = false): Record<string, unknown> => ({
+  nodeId: node.repeat(32),
+  nodeName: node,
+  instance: instance.repeat(32),
+  autoFailover,
+});
+
+test("the roster replaces a dead or half-open connection, never a live node", () => {
+  const cases = [
+    { instance: "1", now: 0, code: undefined, replaced: 1 },
+    { instance: "2", now: 5_000, code: "duplicate_node", replaced: 0 },
+    { instance: "2", now: 5_001, code: undefined, replaced: 1 },
+  ];
+  for (const { instance, now, code, replaced } of cases) {
+    const roster = new Roster<FakeMember>(tuning, false), old = member("streaming", hello("b"));
+    roster.add(old);
+    const refusal = roster.admit(member("hello", hello("b", instance)), monotonicMsOf(now));
+    assert.equal(refusal?.code, code);
+    assert.deepEqual(old.refusals.map((error) => error.code), Array(replaced).fill("going_away"));
+  }
+});
+
+test("a second candidate is refused, unless an outside authority chooses", () => {
+  for (const several of [false, true]) {
+    const roster = new Roster<FakeMember>(tuning, several);
+    roster.add(member("streaming", hello("b", "1", true)));
+    const refusal = roster.admit(member("hello", hello("c", "1", true)), monotonicMsOf(0));
+    assert.equal(refusal?.code, several ? undefined : "second_candidate");
+    assert.equal(
+      roster.admit(member("hello", hello("b", "1", true)), monotonicMsOf(0)),
+      null,
+      "the same node again",
+    );
+  }
+});
+
+test("of too many handshakes the oldest silent one goes, and if none is silent the oldest", () => {
+  const roster = new Roster<FakeMember>({ ...tuning, handshakesMax: 3 }, false);
+  const first = member("hello", hello("b")), second = member("hello", null), third = member("hello", null);
+  const stream = member("streaming", hello("c"));
+  for (const one of [stream, first, second, third, member("hello", null)]) roster.add(one);
+  assert.deepEqual(second.refusals.map((error) => error.code), ["timeout"]);
+  roster.remove(second);
+  assert.equal(first.refusals.length + third.refusals.length + stream.refusals.length, 0);
+});
