@@ -47,8 +47,7 @@ export const limits = {
   stallMs: 250,
   // storage
   pageBytes: 4096,
-  readCacheKiB: 16 * KiB,
-  writeCacheKiB: 16 * KiB,
+  cacheKiB: 32 * KiB,
   checkpointPages: 4_000,
   reclaimRows: 500,
 } as const;

@@ -16,19 +16,29 @@ interface LogRow {
   readonly payload: Uint8Array;
 }
 
-/** Reads the log through the read connection: what a running write transaction did is never seen. */
+export interface LogReaderOptions {
+  readonly db: DatabaseSync;
+  readonly state: State;
+  readonly path: string;
+  /** Called before statements that belong together. */
+  readonly hold: () => void;
+}
+
+/** Reads committed entries: up to the committed position, and never while a write transaction runs. */
 export class SqliteLogReader implements LogReader {
   readonly #state: State;
   readonly #path: string;
+  readonly #hold: () => void;
   readonly #at: StatementSync;
   readonly #fit: StatementSync;
   readonly #entries: StatementSync;
   /** By number; a term never changes once it is committed. */
   readonly #terms: Term[] = [];
 
-  constructor(db: DatabaseSync, state: State, path: string) {
+  constructor({ db, state, path, hold }: LogReaderOptions) {
     this.#state = state;
     this.#path = path;
+    this.#hold = hold;
     this.#at = db.prepare("SELECT term, chain FROM log WHERE seq = ?");
     // The entry with which the sum reaches bytesMax: end_bytes rises with seq, so the scan stops there.
     this.#fit = db.prepare(
@@ -70,6 +80,7 @@ export class SqliteLogReader implements LogReader {
     if (after < trimmed.position.seq) return "compacted";
     if (after >= position.seq) return [];
     const rows = mapped(`reading the log of ${this.#path}`, () => {
+      this.#hold();
       const most = Math.max(1, Math.min(limits.entriesMax, position.seq - after));
       return this.#entries.all(after, this.#fitting(after, most, limits.bytesMax)) as unknown as LogRow[];
     });

@@ -51,17 +51,14 @@ function openLocked(options: StorageOptions, lock: Lock): Storage {
     open.push(writer);
     if (isEmpty(writer)) create(writer, options);
     else checkKind(writer, path, dataFile);
-    configure(writer, { path, cacheKiB: limits.writeCacheKiB, readOnly: false });
+    configure(writer, { path, cacheKiB: limits.cacheKiB, readOnly: false });
     if (options.pagesMax !== undefined) pragma(writer, `max_page_count = ${options.pagesMax}`);
     const { databaseId, state } = loadState(writer, path);
     if (!state.clean && !options.known(databaseId)) {
       const message = `${path} was copied while in use: copy a file that was closed, or a backup`;
       throw new DfdbError("unclean_copy", message, { details: { databaseId } });
     }
-    const reader = connect(path, true);
-    open.push(reader);
-    configure(reader, { path, cacheKiB: limits.readCacheKiB, readOnly: true });
-    return new SqliteStorage({ path, databaseId, state, writer, reader, lock, crashPoint });
+    return new SqliteStorage({ path, databaseId, state, writer, lock, crashPoint });
   } catch (thrown) {
     for (const db of open) db.close();
     throw thrown;
@@ -70,7 +67,7 @@ function openLocked(options: StorageOptions, lock: Lock): Storage {
 
 function create(db: DatabaseSync, { path, random, wall, crashPoint }: StorageOptions): void {
   prepareEmpty(db);
-  configure(db, { path, cacheKiB: limits.writeCacheKiB, readOnly: false });
+  configure(db, { path, cacheKiB: limits.cacheKiB, readOnly: false });
   crashPoint("open:empty");
   const id = databaseIdOf(hex(random.bytes(16)));
   transaction(db, () => {

@@ -2,10 +2,11 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { assert } from "../../base/assert.ts";
 import { DfdbError } from "../../base/errors.ts";
 import type { DatabaseId } from "../../base/ids.ts";
+import { limits } from "../../base/limits.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
 import type { ReadView, Storage, StorageStats, WriteTransaction } from "../storage.ts";
 import { Apply } from "./apply.ts";
-import { pragma, transaction } from "./connection.ts";
+import { configure, connect, pragma, transaction } from "./connection.ts";
 import { Draft } from "./draft.ts";
 import type { Lock } from "./lock.ts";
 import { SqliteLogReader } from "./log_reader.ts";
@@ -20,6 +21,12 @@ import { View } from "./view.ts";
 import type { Writers } from "./write_transaction.ts";
 import { Transaction } from "./write_transaction.ts";
 
+/** Pages that a small entry adds to the WAL, about: of the log, the documents, their ids, the catalog. */
+const pagesPerEntry = 4;
+
+/** Page cache of the connection for reads inside a write. */
+const besidesCacheKiB = 2_048;
+
 /** After these the outcome of a write is unknown. */
 const fatal: ReadonlySet<string> = new Set(["io_error", "data_corrupt"]);
 
@@ -29,30 +36,42 @@ export interface Parts {
   readonly databaseId: DatabaseId;
   readonly state: State;
   readonly writer: DatabaseSync;
-  readonly reader: DatabaseSync;
   readonly lock: Lock;
   readonly crashPoint: CrashPoint;
 }
 
-/** {@linkcode Storage} over two connections: all writes go through one, reads of committed data through the other. */
+type Statement = "begin" | "commit" | "rollback" | "beginRead" | "endRead";
+
+/**
+ * {@linkcode Storage} over the connection that writes: it keeps its page cache over commits, where any other would lose
+ * it, and every call is synchronous, so that between two calls nothing uncommitted is on it. A read inside a write
+ * goes to a connection of its own.
+ *
+ * Reads leave a read transaction open until the next write: taking SQLite's read lock costs as much as a lookup. It
+ * always shows the newest state, because everything that writes ends it first.
+ */
 export class SqliteStorage implements Storage {
   readonly log: SqliteLogReader;
   readonly #parts: Parts;
   readonly #meta: MetaWriter;
   readonly #writers: Writers;
   readonly #view: View;
-  readonly #statement: Readonly<
-    Record<"begin" | "commit" | "rollback", StatementSync>
-  >;
+  readonly #statement: Readonly<Record<Statement, StatementSync>>;
   #databaseId: DatabaseId;
+  /** For reads inside a write; opened when first needed. */
+  #reader: DatabaseSync | null = null;
   #reading = 0;
   #writing = false;
+  /** A read transaction is open. */
+  #held = false;
+  /** The end of the log when the length of the WAL was asked for last. */
+  #looked = { seq: 0, bytes: 0 };
   #closed = false;
   /** Why nothing may be written any more: a commit had an unknown outcome. */
   #failed: DfdbError | null = null;
 
   constructor(parts: Parts) {
-    const { writer, reader, state, crashPoint } = parts, tables = new TableStatements(writer);
+    const { writer, state, crashPoint } = parts, tables = new TableStatements(writer);
     this.#parts = parts;
     this.#databaseId = parts.databaseId;
     this.#meta = new MetaWriter(writer);
@@ -62,12 +81,14 @@ export class SqliteStorage implements Storage {
       log: new LogWriter(writer),
       crashPoint,
     };
-    this.#view = new View(committedCatalog(state), new TableStatements(reader));
-    this.log = new SqliteLogReader(reader, state, parts.path);
+    this.#view = new View(committedCatalog(state), tables);
+    this.log = new SqliteLogReader({ db: writer, state, path: parts.path, hold: () => this.#hold() });
     this.#statement = {
       begin: writer.prepare("BEGIN IMMEDIATE"),
       commit: writer.prepare("COMMIT"),
       rollback: writer.prepare("ROLLBACK"),
+      beginRead: writer.prepare("BEGIN"),
+      endRead: writer.prepare("COMMIT"),
     };
   }
 
@@ -77,10 +98,10 @@ export class SqliteStorage implements Storage {
 
   read<Result>(run: (view: ReadView) => Result): Result {
     this.#usable();
-    // No transaction: nothing can be committed while `run` runs. The lock keeps other processes out, #transaction
-    // refuses to write inside a read, and both are synchronous. So memory and file stay one state.
+    if (this.#writing) return run(this.#besides());
     this.#reading++;
     try {
+      this.#hold();
       return run(this.#view);
     } catch (thrown) {
       throw sqliteError(thrown, `reading ${this.#parts.path}`);
@@ -121,14 +142,20 @@ export class SqliteStorage implements Storage {
 
   checkpointIfDue(): void {
     this.#usable();
+    // Asking SQLite how long the WAL is costs as much as a small commit: only when it may have grown enough.
+    const { position, endBytes } = this.#parts.state;
+    const grown = (position.seq - this.#looked.seq) * pagesPerEntry +
+      (endBytes - this.#looked.bytes) / limits.pageBytes;
+    if (grown < limits.checkpointPages / 8) return;
+    this.#looked = { seq: position.seq, bytes: endBytes };
     this.#guarded(() => checkpointIfDue(this.#parts.writer, this.#parts.crashPoint));
   }
 
   stats(): StorageStats {
     this.#usable();
-    const { path, state, reader } = this.#parts;
-    const pageCount = Number(mapped(path, () => pragma(reader, "page_count")));
-    const fileBytes = pageCount * Number(pragma(reader, "page_size"));
+    const { path, state, writer } = this.#parts;
+    const pageCount = Number(mapped(path, () => pragma(writer, "page_count")));
+    const fileBytes = pageCount * limits.pageBytes;
     const logEntries = state.position.seq - state.trimmed.position.seq;
     return { path, fileBytes, pageCount, logEntries, logBytes: state.endBytes - state.trimmed.endBytes };
   }
@@ -137,10 +164,11 @@ export class SqliteStorage implements Storage {
     if (this.#closed) return;
     assert(this.#reading === 0 && !this.#writing, "closed by a function that uses it");
     this.#closed = true;
-    const { reader, writer, lock, state, path, crashPoint } = this.#parts;
+    const { writer, lock, state, path, crashPoint } = this.#parts;
     try {
       mapped(`closing ${path}`, () => {
-        reader.close();
+        this.#release();
+        this.#reader?.close();
         if (this.#failed === null) closeCleanly(writer, state, this.#meta, crashPoint);
       });
     } finally {
@@ -185,6 +213,7 @@ export class SqliteStorage implements Storage {
   #guarded<Result>(run: () => Result): Result {
     const { writer, path } = this.#parts;
     try {
+      this.#release();
       return run();
     } catch (thrown) {
       const error = sqliteError(thrown, `writing ${path}`);
@@ -199,6 +228,31 @@ export class SqliteStorage implements Storage {
       }
       throw error;
     }
+  }
+
+  /** The committed state while a write transaction is open. */
+  #besides(): View {
+    const { path, state } = this.#parts;
+    this.#reader ??= mapped(`opening ${path}`, () => {
+      const reader = connect(path, true);
+      configure(reader, { path, cacheKiB: besidesCacheKiB, readOnly: true });
+      return reader;
+    });
+    return new View(committedCatalog(state), new TableStatements(this.#reader));
+  }
+
+  /** Opens the read transaction, if it is not open. */
+  #hold(): void {
+    if (this.#held || this.#writing) return;
+    this.#statement.beginRead.run();
+    this.#held = true;
+  }
+
+  /** Ends the read transaction: the state is about to change. */
+  #release(): void {
+    if (!this.#held) return;
+    this.#held = false;
+    this.#statement.endRead.run();
   }
 
   #usable(): void {
