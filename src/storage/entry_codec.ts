@@ -1,5 +1,7 @@
 import { assert } from "../base/assert.ts";
 import { hex, unhex, utf8 } from "../base/bytes.ts";
+import { CborReader, type CborRules } from "../base/cbor_reader.ts";
+import { type CborWriter, headBytesMax, textBytesMax } from "../base/cbor_writer.ts";
 import { DfdbError } from "../base/errors.ts";
 import { collectionNumberOf, documentIdOf, epochOf, nodeIdOf, runIdOf, seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
@@ -11,8 +13,7 @@ import type {
   Operation,
   Put,
 } from "../document/operation.ts";
-import { EntryReader } from "./entry_reader.ts";
-import { EntryWriter, headBytesMax, textBytesMax } from "./entry_writer.ts";
+import { finished, writerFor } from "./entry_room.ts";
 
 /** First byte of every payload: how the rest is written. */
 export const payloadFormat = 0x01;
@@ -20,6 +21,12 @@ export const payloadFormat = 0x01;
 const kinds = { put: 1, delete: 2, createCollection: 3, dropCollection: 4, term: 5 } as const;
 const elements = [0, 5, 4, 3, 2, 4] as const;
 const nameBytesMax = 4 * limits.collectionNameCharsMax;
+
+const rules: CborRules = {
+  canonical: true,
+  error: (what, offset) =>
+    new DfdbError("corrupt", `log entry: ${what} at byte ${offset}`, { details: { offset } }),
+};
 
 /**
  * The payload of a log entry: format byte, then CBOR of an array of operations, each an array that begins with its
@@ -30,14 +37,14 @@ export function encodeEntry(operations: readonly Operation[]): Uint8Array {
   assert(operations.length > 0, "an entry has operations");
   let bytesMax = 1 + headBytesMax;
   for (const operation of operations) bytesMax += operationBytesMax(operation);
-  const writer = new EntryWriter(bytesMax);
+  const writer = writerFor(bytesMax);
   writer.byte(payloadFormat);
   writer.array(operations.length);
   for (const operation of operations) {
     assert(operation.kind !== "term" || operations.length === 1, "a term is alone in its entry");
     write(writer, operation);
   }
-  return writer.finish();
+  return finished(writer);
 }
 
 function operationBytesMax(operation: Operation): number {
@@ -47,7 +54,7 @@ function operationBytesMax(operation: Operation): number {
   return operation.kind === "createCollection" ? fixed + textBytesMax(operation.name) : fixed;
 }
 
-function write(writer: EntryWriter, operation: Operation): void {
+function write(writer: CborWriter, operation: Operation): void {
   const kind = kinds[operation.kind];
   writer.array(elements[kind]);
   writer.number(kind);
@@ -95,25 +102,25 @@ export function decodeEntry(payload: Uint8Array): readonly Operation[] {
   if (payload[0] !== payloadFormat) {
     throw new DfdbError("version", `log entry: format ${payload[0]} is not known to this version`);
   }
-  const reader = new EntryReader(payload, 1), count = reader.array();
-  if (count === 0) throw reader.corrupt("no operations");
+  const reader = new CborReader(payload, 1, rules), count = reader.array();
+  if (count === 0) throw reader.error("no operations");
   const operations: Operation[] = [];
   for (let i = 0; i < count; i++) operations.push(operation(reader));
   reader.end();
   if (count > 1 && operations.some((o) => o.kind === "term")) {
-    throw reader.corrupt("a term beside other operations");
+    throw reader.error("a term beside other operations");
   }
   return operations;
 }
 
-function operation(reader: EntryReader): Operation {
+function operation(reader: CborReader): Operation {
   const count = reader.array();
-  if (count === 0) throw reader.corrupt("empty operation");
+  if (count === 0) throw reader.error("empty operation");
   const kind = reader.number(), expected = elements[kind];
-  if (kind === 0) throw reader.corrupt("operation of kind 0");
+  if (kind === 0) throw reader.error("operation of kind 0");
   if (expected === undefined) throw newer(`operation of kind ${kind}`);
   if (count > expected) throw newer(`operation of kind ${kind} with ${count} elements`);
-  if (count < expected) throw reader.corrupt(`operation of kind ${kind} with ${count} elements`);
+  if (count < expected) throw reader.error(`operation of kind ${kind} with ${count} elements`);
   if (kind === kinds.put) return put(reader);
   if (kind === kinds.delete) return remove(reader);
   if (kind === kinds.createCollection) return createCollection(reader);
@@ -125,10 +132,10 @@ function newer(what: string): DfdbError {
   return new DfdbError("version", `log entry: ${what} is not known to this version`);
 }
 
-const collection = (reader: EntryReader) => collectionNumberOf(atLeast(reader, 1));
-const id = (reader: EntryReader) => documentIdOf(reader.text(1, limits.documentIdBytesMax));
+const collection = (reader: CborReader) => collectionNumberOf(atLeast(reader, 1));
+const id = (reader: CborReader) => documentIdOf(reader.textWithin(1, limits.documentIdBytesMax));
 
-function put(reader: EntryReader): Put {
+function put(reader: CborReader): Put {
   return {
     kind: "put",
     collection: collection(reader),
@@ -138,7 +145,7 @@ function put(reader: EntryReader): Put {
   };
 }
 
-function remove(reader: EntryReader): Delete {
+function remove(reader: CborReader): Delete {
   return {
     kind: "delete",
     collection: collection(reader),
@@ -147,29 +154,29 @@ function remove(reader: EntryReader): Delete {
   };
 }
 
-function createCollection(reader: EntryReader): CreateCollection {
-  const number = collection(reader), name = reader.text(1, nameBytesMax);
-  if (name.length > limits.collectionNameCharsMax) throw reader.corrupt("collection name too long");
+function createCollection(reader: CborReader): CreateCollection {
+  const number = collection(reader), name = reader.textWithin(1, nameBytesMax);
+  if (name.length > limits.collectionNameCharsMax) throw reader.error("collection name too long");
   return { kind: "createCollection", collection: number, name };
 }
 
-function dropCollection(reader: EntryReader): DropCollection {
+function dropCollection(reader: CborReader): DropCollection {
   return { kind: "dropCollection", collection: collection(reader) };
 }
 
-function term(reader: EntryReader): BeginTerm {
+function term(reader: CborReader): BeginTerm {
   const epoch = epochOf(atLeast(reader, 1));
   return { kind: "term", epoch, run: runIdOf(id128(reader)), nodeId: nodeIdOf(id128(reader)) };
 }
 
-function atLeast(reader: EntryReader, least: number): number {
+function atLeast(reader: CborReader, least: number): number {
   const value = reader.number();
-  if (value < least) throw reader.corrupt(`number ${value} below ${least}`);
+  if (value < least) throw reader.error(`number ${value} below ${least}`);
   return value;
 }
 
-function id128(reader: EntryReader): string {
+function id128(reader: CborReader): string {
   const bytes = reader.binary();
-  if (bytes.length !== 16) throw reader.corrupt(`id of ${bytes.length} bytes`);
+  if (bytes.length !== 16) throw reader.error(`id of ${bytes.length} bytes`);
   return hex(bytes);
 }

@@ -3,11 +3,12 @@
  * (figures in DESIGN.md). The bytes are plain CBOR all the same.
  */
 import { assert } from "../base/assert.ts";
+import type { CborReader } from "../base/cbor_reader.ts";
+import { CborWriter } from "../base/cbor_writer.ts";
 import type { Epoch, RunId, Seq, WallMs } from "../base/ids.ts";
 import { isHexId } from "../base/ids.ts";
 import type { LogEntry, Position, Term } from "../storage/log.ts";
-import { badBody, type CborReader } from "./cbor_reader.ts";
-import { CborWriter } from "./cbor_writer.ts";
+import { badBody } from "./cbor_body.ts";
 import { frameHeaderBytes, sealFrame } from "./frame.ts";
 import type { Append } from "./message.ts";
 
@@ -23,7 +24,7 @@ export function encodeAppend(message: Append): Uint8Array {
   const runs = splitByTerm(message.entries);
   let room = frameHeaderBytes + startBytes + runs.length * runOverheadBytes;
   for (const entry of message.entries) room += entryOverheadBytes + entry.payload.length;
-  const writer = new CborWriter(room, frameHeaderBytes);
+  const writer = new CborWriter(new Uint8Array(room), frameHeaderBytes);
   writer.map(3);
   writer.text("type");
   writer.text("append");
@@ -32,7 +33,7 @@ export function encodeAppend(message: Append): Uint8Array {
   writer.text("runs");
   writer.array(runs.length);
   for (const entries of runs) writeRun(writer, entries);
-  return sealFrame(writer.written());
+  return sealFrame(writer.bytes.subarray(0, writer.end()));
 }
 
 function writePosition(writer: CborWriter, position: Position): void {
@@ -58,7 +59,7 @@ function writeRun(writer: CborWriter, entries: readonly LogEntry[]): void {
     writer.array(3);
     writer.unsigned(entry.wallMs);
     writer.unsigned(entry.chain);
-    writer.bytes(entry.payload);
+    writer.binary(entry.payload);
   }
 }
 
@@ -89,7 +90,7 @@ export function decodeAppend(reader: CborReader, pairs: number): Append {
     else if (key === "runs") throw badBody("runs come after previous");
     else reader.skip(1);
   }
-  if (!reader.atEnd) throw badBody("bytes after the end");
+  reader.end();
   if (previous === null || entries === null || entries.length === 0) {
     throw badBody("an append without entries");
   }
@@ -100,9 +101,9 @@ function readPosition(reader: CborReader): Position {
   let seq = -1, epoch = -1, chain = -1, run = "";
   for (let pairs = reader.map(); pairs > 0; pairs--) {
     const key = reader.text();
-    if (key === "seq") seq = reader.unsigned();
-    else if (key === "epoch") epoch = reader.unsigned();
-    else if (key === "chain") chain = reader.unsigned();
+    if (key === "seq") seq = reader.number();
+    else if (key === "epoch") epoch = reader.number();
+    else if (key === "chain") chain = reader.number();
     else if (key === "run") run = reader.text();
     else reader.skip(2);
   }
@@ -114,7 +115,7 @@ function readRuns(reader: CborReader, previous: number): LogEntry[] {
   const entries: LogEntry[] = [];
   for (let runs = reader.array(); runs > 0; runs--) {
     if (reader.array() !== 3) throw badBody("a run has three parts");
-    const epoch = reader.unsigned(), run = reader.text();
+    const epoch = reader.number(), run = reader.text();
     if (!isHexId(run)) throw badBody("a run id");
     const term: Term = { epoch: epoch as Epoch, run: run as RunId };
     for (let count = reader.array(); count > 0; count--) {
@@ -126,7 +127,7 @@ function readRuns(reader: CborReader, previous: number): LogEntry[] {
 
 function readEntry(reader: CborReader, seq: number, term: Term): LogEntry {
   if (reader.array() !== 3) throw badBody("an entry has three parts");
-  const wallMs = reader.unsigned(), chain = reader.unsigned(), payload = reader.bytes();
+  const wallMs = reader.number(), chain = reader.number(), payload = reader.binary();
   if (chain >= 2 ** 32) throw badBody("a chain");
   if (!Number.isSafeInteger(seq)) throw badBody("a seq");
   return { seq: seq as Seq, term, chain, wallMs: wallMs as WallMs, payload };

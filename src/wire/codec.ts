@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { DfdbError, messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { decodeAppend, encodeAppend } from "./append.ts";
-import { badBody, CborReader, checkCbor } from "./cbor_reader.ts";
+import { badBody, bodyReader, checkBody } from "./cbor_body.ts";
 import { encodeFrame, frameHeaderBytes } from "./frame.ts";
 import { type ControlMessage, type Hello, type Message, messageSchemas, type Welcome } from "./message.ts";
 
@@ -21,7 +21,7 @@ export function encodeMessage(message: Message): Uint8Array {
 
 /** The message in `body`. Throws DfdbError `bad_frame`, or `version` for a type that this version does not know. */
 export function decodeMessage(body: Uint8Array): Message {
-  const reader = new CborReader(body);
+  const reader = bodyReader(body);
   const pairs = reader.map();
   if (pairs === 0 || reader.text() !== "type") throw badBody("it does not begin with its type");
   const type = reader.text();
@@ -30,7 +30,7 @@ export function decodeMessage(body: Uint8Array): Message {
     throw new DfdbError("version", `the peer sent a message of unknown type "${type.slice(0, 32)}"`);
   }
   // The lenient general decoder sees only what the strict walk has passed.
-  checkCbor(body);
+  checkBody(body);
   const result = v.safeParse(messageSchemas[type as keyof typeof messageSchemas], decodeLoosely(body));
   if (result.success) return result.output;
   const issue = result.issues[0];
