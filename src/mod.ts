@@ -17,7 +17,8 @@
  */
 export { DfdbError, type ErrorCode, type ErrorDetails, errorStatus } from "./base/errors.ts";
 export { type LogFields, type Logger, silentLogger } from "./base/logger.ts";
-export { type RunningNode, startNode, version } from "./node/node.ts";
+export { type RunningNode, startNode } from "./node/node.ts";
+export { version } from "./node/version.ts";
 export { readSettings, type SettingSources } from "./node/read_settings.ts";
 export { type SettingName, type SettingRow, type Settings, settingsTable } from "./node/settings.ts";
 export type { Runtime } from "./runtime/runtime.ts";

@@ -50,6 +50,13 @@ export const limits = {
   cacheKiB: 32 * KiB,
   checkpointPages: 4_000,
   reclaimRows: 500,
+  // the log's window; one slice of trimming ends at the first of these (measured: storage/DESIGN.md)
+  logBytesMaxDefault: 1024 * MiB,
+  logAgeMsMaxDefault: 7 * 86_400_000,
+  trimEntries: 500,
+  trimBytes: 2 * MiB,
+  trimAgeEveryMs: 60_000,
+  wallSettleMs: 3_600_000,
 } as const;
 
 assert(limits.helloBytesMax < limits.frameBytesMax, "hello fits a frame");

@@ -1,5 +1,6 @@
 /** What `dfdb serve` prints once it serves (the reference's lines). */
 import type { RunningNode } from "../node/node.ts";
+import { version } from "../node/version.ts";
 import type { Settings } from "../node/settings.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
@@ -25,7 +26,8 @@ export function banner(runtime: Runtime, settings: Settings, node: RunningNode):
     line("data dir", node.dataDir) +
     line("listening", `http://${settings.bindAll ? "0.0.0.0" : "localhost"}:${node.httpPort}`) +
     line("security", security) +
-    line("replication", replicationLine(settings, node));
+    line("replication", replicationLine(settings, node)) +
+    line("version", `${version} on ${runtime.name} ${runtime.version}`);
   if (settings.bindAll && settings.apiKey === null) {
     text += colour(
       31,

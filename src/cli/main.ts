@@ -1,7 +1,7 @@
 /** The command line: `main(runtime)` parses, runs one subcommand and answers the exit code. */
 import { Command, CommanderError } from "commander";
 import { DfdbError, messageOf } from "../base/errors.ts";
-import { version } from "../node/node.ts";
+import { version } from "../node/version.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { serve, serveCommand } from "./serve.ts";
 

@@ -11,8 +11,6 @@ import type { Role } from "../cluster/role.ts";
 import { nextTerm, role as makeRole } from "../cluster/role.ts";
 import type { Engine } from "../engine/engine.ts";
 import { engine as makeEngine } from "../engine/engine.ts";
-import { httpApp } from "../http/app.ts";
-import type { HttpServer } from "../runtime/http_host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { NodeStore, Storage } from "../storage/storage.ts";
 import { openNodeStore } from "../storage/sqlite/open_node_store.ts";
@@ -21,10 +19,8 @@ import { maintenance } from "./maintenance.ts";
 import { mirrors } from "./mirrors.ts";
 import type { Replication } from "./replication.ts";
 import { startReplication } from "./replication.ts";
-import { replicationStatus } from "./replication_status.ts";
+import { serveHttp } from "./serve_http.ts";
 import type { Settings } from "./settings.ts";
-
-export const version = "0.1.0";
 
 /** A running node. */
 export interface RunningNode {
@@ -67,101 +63,46 @@ async function start(
   logger: Logger,
   undo: Undo[],
 ): Promise<RunningNode> {
-  const { clock } = runtime;
+  const { clock, files } = runtime;
   const startedAt = clock.monotonic();
   const data = await openData(runtime, settings, undo);
+  const { storage, nodeStore, dataPath } = data;
   const role = takeRole(runtime, settings, data);
   const { failed, fail } = failure();
-  const engine = makeEngine({
-    storage: data.storage,
-    clock,
-    gate: () => role.gate(),
-    onFatal: fail,
-    onDiskFull: (error) => {
-      logger.error("the disk is full: writes are refused until space is free again", {
-        error: error.message,
-      });
-    },
-  });
+  const onDiskFull = (error: DfdbError): void =>
+    logger.error("the disk is full: writes are refused until space is free again", { error: error.message });
+  const engine = makeEngine({ storage, clock, gate: () => role.gate(), onFatal: fail, onDiskFull });
+  const { committed } = engine;
   undo.push(() => role.close());
-  undo.push(
-    maintenance({ storage: data.storage, clock, committed: engine.committed, logger, onFatal: fail }),
-  );
-  const mirror = await mirrors({
-    dataPath: data.dataPath,
-    files: runtime.files,
-    clock,
-    logger,
-    committed: engine.committed,
-  });
+  const { logBytesMax, logAgeMs } = settings;
+  undo.push(maintenance({ storage, clock, committed, logger, logBytesMax, logAgeMs, onFatal: fail }));
+  const mirror = await mirrors({ dataPath, files, clock, logger, committed });
   undo.push(() => mirror.close());
   undo.push(() => engine.close());
   if (mirror.aheadBy > 0) {
     logger.warn("the data file is older than its sidecar", { missingEntries: mirror.aheadBy });
   }
-  const server: { http: HttpServer | null } = { http: null };
-  const httpUrl = (): string => baseUrl(runtime, settings, server.http?.port ?? settings.port);
-  const replication = await startReplication({
+  const parts = {
     runtime,
     settings,
     logger,
-    ...data,
+    storage,
+    nodeStore,
     engine,
     role,
-    httpUrl: httpUrl(),
-  });
+    httpUrl: baseUrl(runtime, settings),
+  };
+  const replication = await startReplication(parts);
   undo.push(() => replication.close());
-  const handler = httpApp({
-    storage: data.storage,
-    engine,
-    clock,
-    random: runtime.random,
-    logger,
-    security: { apiKey: settings.apiKey },
-    limits: settings,
-    node: {
-      nodeName: settings.nodeName,
-      version,
-      httpUrl: httpUrl(),
-      role: () => role.kind,
-      readOnly: () => role.readOnly,
-      uptimeMs: () => clock.monotonic() - startedAt,
-      leaderHttpUrl: () => role.leaderHttpUrl,
-      replicationStatus: () =>
-        replicationStatus({
-          nodeName: settings.nodeName,
-          nodeId: data.nodeStore.nodeId,
-          httpUrl: httpUrl(),
-          role,
-          storage: data.storage,
-          server: replication.server,
-          following: replication.following,
-        }),
-      notReady: () => replication.notReady(),
-    },
-  });
-  server.http = await runtime.http.serve({
-    hostname: settings.bindAll ? "0.0.0.0" : "127.0.0.1",
-    port: settings.port,
-    tls: null,
-    handler,
-    limits: {
-      bodyBytesMax: settings.bodyBytesMax,
-      headersMs: 15_000,
-      requestMs: 300_000,
-      keepAliveMs: 75_000,
-      idleMs: 120_000,
-    },
-  });
-  const http = server.http;
+  const http = await serveHttp({ ...parts, replication, startedAt });
   undo.push(() => http.close(limits.shutdownMs / 2));
   let stopping: Promise<void> | null = null;
   return {
-    httpUrl: httpUrl(),
+    httpUrl: parts.httpUrl,
     httpPort: http.port,
     replicationPort: replication.server?.port ?? null,
     dataDir: data.dataDir,
-    storage: data.storage,
+    storage,
     engine,
     role,
     replication,
@@ -228,7 +169,7 @@ function failure(): { failed: Promise<DfdbError>; fail: (error: DfdbError) => vo
   return { failed, fail };
 }
 
-function baseUrl({ process }: Runtime, settings: Settings, port: number): string {
+function baseUrl({ process }: Runtime, settings: Settings): string {
   if (settings.publicBaseUrl !== null) return settings.publicBaseUrl.replace(/\/+$/, "");
-  return `http://${settings.bindAll ? process.hostname : "localhost"}:${port}`;
+  return `http://${settings.bindAll ? process.hostname : "localhost"}:${settings.port}`;
 }

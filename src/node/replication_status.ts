@@ -2,7 +2,7 @@
 import type { Role } from "../cluster/role.ts";
 import type { ConnectedFollower, FollowerServer, LeaderFollowing } from "../replication/types.ts";
 import { positionText } from "../storage/position_text.ts";
-import type { NodeId } from "../base/ids.ts";
+import type { NodeId, WallMs } from "../base/ids.ts";
 import type { Storage } from "../storage/storage.ts";
 
 export interface StatusSources {
@@ -13,11 +13,15 @@ export interface StatusSources {
   readonly storage: Storage;
   readonly server: FollowerServer | null;
   readonly following: LeaderFollowing | null;
+  readonly wallMs: WallMs;
+  /** What the log is kept to. */
+  readonly logBytesMax: number;
+  readonly logAgeMs: number;
 }
 
 export function replicationStatus(sources: StatusSources): Record<string, unknown> {
   const { role, storage } = sources;
-  const { last, terms, first } = storage.log;
+  const { last, terms } = storage.log;
   return {
     node: sources.nodeName,
     nodeId: sources.nodeId,
@@ -33,7 +37,19 @@ export function replicationStatus(sources: StatusSources): Record<string, unknow
     terms: terms.map(({ epoch, run, nodeId, firstSeq }) => ({ epoch, run, nodeId, firstSeq })),
     leader: leaderBlock(sources),
     follower: followerBlock(sources),
-    log: { firstSeq: first, lastSeq: last.seq, bytes: storage.stats().logBytes },
+    log: logBlock(sources),
+  };
+}
+
+/** `window.seconds` is the age of the first entry kept. */
+function logBlock({ storage, wallMs, logBytesMax, logAgeMs }: StatusSources): Record<string, unknown> {
+  const { logEntries, logBytes, logFirstMs } = storage.stats();
+  const seconds = logFirstMs === null ? null : Math.max(0, Math.floor((wallMs - logFirstMs) / 1000));
+  return {
+    firstSeq: storage.log.first,
+    lastSeq: storage.log.last.seq,
+    bytes: logBytes,
+    window: { entries: logEntries, bytes: logBytes, seconds, bytesMax: logBytesMax, ageMsMax: logAgeMs },
   };
 }
 

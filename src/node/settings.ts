@@ -208,6 +208,18 @@ export const settingsTable = {
     limits.followersMax as number,
     "followers that a leader serves at once",
   ),
+  logBytesMax: row(
+    ["log-bytes-max", "DFDB_LOG_BYTES_MAX", "replication.log.bytesMax"],
+    number(1_048_576, 1_099_511_627_776),
+    limits.logBytesMaxDefault as number,
+    "the log is kept to so many bytes: what a follower may be behind",
+  ),
+  logAgeMs: row(
+    ["log-age-seconds", "DFDB_LOG_AGE_SECONDS", "replication.log.ageSeconds"],
+    seconds(60, 315_360_000),
+    limits.logAgeMsMaxDefault as number,
+    "and for so long, whichever is reached first",
+  ),
   bodyBytesMax: row(
     ["body-bytes-max", "DFDB_BODY_BYTES_MAX", "limits.bodyBytes"],
     number(1_024, 1_073_741_824),

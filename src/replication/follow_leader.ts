@@ -115,6 +115,7 @@ class Following implements LeaderFollowing {
     if (link?.channel) {
       this.#tasks.add(farewell(link.channel, this.#options.runtime.clock, effect.last, link.reading));
     }
+    if (this.#session.state === "stopped") return; // its own wish is no news
     const line = `${error.code}: ${error.message}`;
     if (line === this.#logged) return;
     this.#logged = line;

@@ -25,11 +25,29 @@ export interface Storage {
   adoptDatabaseId(id: DatabaseId): void;
   /** Frees one slice of what dropped collections left behind. True when more is left. */
   reclaim(): boolean;
+  /**
+   * Deletes one slice (`limits.trimEntries`, `limits.trimBytes`) of entries from the front of the log, as far as
+   * `policy` says and never the last one; readers then get "compacted". True: call again, there may be more.
+   */
+  trimLog(policy: TrimPolicy): boolean;
   /** Moves the WAL into the data file as far as readers allow, when it has grown enough; off the commit path. */
   checkpointIfDue(): void;
   stats(): StorageStats;
   /** Checkpoints, marks the file as cleanly closed, releases the lock. Idempotent. */
   close(): void;
+}
+
+/** What the log is kept to: what is over either limit goes. */
+export interface TrimPolicy {
+  /** Sum of payload bytes. A little more than the excess goes, so that not every commit brings a trimming. */
+  readonly bytesMax: number;
+  /**
+   * Entries of more than `msMax` before `now`, or before the newest entry if that is earlier, are old; they go up to
+   * the first one that is not old, so one that a wrong clock stamped waits for its turn. Null: age does not count.
+   */
+  readonly age: { readonly msMax: number; readonly now: WallMs } | null;
+  /** Entries from here on do not go by their age, because somebody will need them; by `bytesMax` they do. */
+  readonly keepFrom?: Seq;
 }
 
 export interface StorageStats {
@@ -38,6 +56,8 @@ export interface StorageStats {
   readonly pageCount: number;
   readonly logEntries: number;
   readonly logBytes: number;
+  /** Wall time of the first entry kept; null when there is none. */
+  readonly logFirstMs: WallMs | null;
 }
 
 export interface CollectionInfo {

@@ -1,15 +1,16 @@
 /** The command line as a user meets it, on every runtime. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import test from "node:test";
 import type { RuntimeName } from "../tool/node_process.ts";
 import { projectFolder, runtimeBinary, startNodeProcess, waitForHealth } from "../tool/node_process.ts";
 import { freePorts } from "../tool/ports.ts";
+import { eventually } from "./cluster.ts";
 
 const runtimes: readonly RuntimeName[] = ["node", "deno", "bun"];
 
@@ -125,3 +126,40 @@ for (const runtime of runtimes) {
     rmSync(root, { recursive: true });
   });
 }
+
+test("npm run serve, deno task serve and bun run serve each start a node on their runtime", async () => {
+  const npm = join(dirname(process.execPath), process.platform === "win32" ? "npm.cmd" : "npm");
+  const starts: [RuntimeName, string, readonly string[]][] = [
+    ["node", existsSync(npm) ? npm : "npm", ["run", "serve", "--"]],
+    ["deno", runtimeBinary("deno"), ["task", "serve"]],
+    ["bun", runtimeBinary("bun"), ["run", "serve"]],
+  ];
+  for (const [runtime, program, args] of starts) {
+    const root = folder(), [port] = await freePorts(1);
+    // A process group of its own: the script runner may not pass a signal on.
+    const child = spawn(program, [...args, "--port", String(port), "--data-dir", root], {
+      cwd: projectFolder,
+      env: { ...process.env, PATH: `${join(projectFolder, "node_modules", ".bin")}:${process.env["PATH"]}` },
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
+    let output = "";
+    child.stdout.on("data", (chunk) => output += chunk);
+    child.stderr.on("data", (chunk) => output += chunk);
+    const closed = new Promise((resolve) => child.on("close", resolve));
+    try {
+      await eventually(
+        `${runtime} serving`,
+        async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok || null,
+        60_000,
+      )
+        .catch((error) => assert.fail(`${error}\n${output}`));
+      assert.match(output, new RegExp(`version: +\\d+\\.\\d+\\.\\d+ on ${runtime} `));
+    } finally {
+      process.kill(-(child.pid as number), "SIGTERM");
+      await closed;
+      rmSync(root, { recursive: true });
+    }
+    assert.match(output, /stopped\n/);
+  }
+});

@@ -1,6 +1,7 @@
 // The process that crash tests kill.
 //   writer.ts <folder> hold               opens the database, prints "held", waits for its end
 //   writer.ts <folder> write <label> <n>  writes until the n-th time at crash point <label>, and dies there
+//   writer.ts <folder> trim <label> <n>   the same, and trims the log to 3 MiB on the way
 // Prints "ack <seq>" once a write has returned: from then on it must never be lost.
 import { writeSync } from "node:fs";
 import { join } from "node:path";
@@ -66,6 +67,7 @@ function work(storage: Storage): void {
         for (let k = 0; k < 150; k++) tx.append([put(extra, `e${tx.position.seq}`, 0, pad)], wall);
       });
       acknowledge();
+      while (mode === "trim" && storage.trimLog({ bytesMax: 3 * 1024 * 1024, age: null }));
       storage.checkpointIfDue();
     }
     storage.write((tx) => tx.append([{ kind: "dropCollection", collection: extra }], wall));

@@ -76,8 +76,12 @@ export class World implements Clock {
     const end = this.#now + msMax;
     await drained();
     while (!done()) {
-      const next = this.#pop();
-      if (next === undefined || next.at > end) return false;
+      const next = this.#heap[0];
+      if (next === undefined || next.at > end) {
+        this.#now = end;
+        return false;
+      }
+      this.#pop();
       if (next.cancelled) continue;
       this.#now = Math.max(this.#now, next.at);
       this.#events++;

@@ -5,6 +5,8 @@ import { failureSuite } from "./storage_suite_failures.ts";
 import { logSuite } from "./storage_suite_log.ts";
 import { nodeStoreSuite } from "./storage_suite_node_store.ts";
 import { openingSuite } from "./storage_suite_opening.ts";
+import { trimModelSuite } from "./storage_suite_trim_model.ts";
+import { trimSuite } from "./storage_suite_trim.ts";
 import { writeSuite } from "./storage_suite_write.ts";
 
 /** What the suite is run over. */
@@ -18,6 +20,8 @@ export function storageSuite(openers: StorageOpeners): void {
   writeSuite(openers);
   applySuite(openers);
   logSuite(openers);
+  trimSuite(openers);
+  trimModelSuite(openers);
   openingSuite(openers);
   failureSuite(openers);
   nodeStoreSuite(openers);

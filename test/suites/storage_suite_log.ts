@@ -79,43 +79,6 @@ export function logSuite({ openStorage }: StorageOpeners): void {
       }),
   );
 
-  test(
-    "log: trimmed at the front, the position before the first entry is kept",
-    patient,
-    () =>
-      inFolder(async (folder) => {
-        const options = testOptions(join(folder, "data.dfdb")),
-          storage = await openStorage(options),
-          c = start(storage);
-        storage.write((tx) => ["a", "b", "c"].forEach((id) => tx.append([put(c, id, 0)], wall)));
-        const third = storage.log.at(seqOf(3));
-        storage.close();
-        // Trimming is not built yet: the file is changed as it will change it.
-        const db = new DatabaseSync(options.path);
-        db.exec(`UPDATE meta SET trimmed_seq = 3, (trimmed_term, trimmed_chain, trimmed_end_bytes) =
-        (SELECT term, chain, end_bytes FROM log WHERE seq = 3)`);
-        db.exec("DELETE FROM log WHERE seq <= 3");
-        db.close();
-        const { log, ...rest } = await openStorage(options).then((s) => ({
-          log: s.log,
-          close: () => s.close(),
-          stats: s.stats(),
-        }));
-        assert.deepEqual([log.first, log.at(seqOf(3)), log.at(seqOf(0))], [4, third, origin]);
-        assert.equal(log.at(seqOf(2)), "compacted");
-        assert.equal(log.entries(seqOf(2), { bytesMax: 1e6, entriesMax: 9 }), "compacted");
-        assert.equal(log.entries(seqOf(0), { bytesMax: 1e6, entriesMax: 9 }), "compacted");
-        const kept = log.entries(seqOf(3), { bytesMax: 1e6, entriesMax: 9 }) as readonly LogEntry[];
-        assert.deepEqual(kept.map((e) => e.seq), [4, 5]);
-        assert.equal(rest.stats.logBytes, kept.reduce((sum, e) => sum + e.payload.length, 0));
-        assert.equal(
-          (log.entries(seqOf(3), { bytesMax: 1, entriesMax: 9 }) as readonly LogEntry[]).length,
-          1,
-        );
-        rest.close();
-      }),
-  );
-
   test("log: a missing row is data_corrupt, not a shorter log", patient, () =>
     inFolder(async (folder) => {
       const options = testOptions(join(folder, "data.dfdb")),

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import test from "node:test";
 import type { SettingRow } from "../../src/node/settings.ts";
 import { settingsTable } from "../../src/node/settings.ts";
+import { version } from "../../src/node/version.ts";
 
 const file = new URL("../../README.md", import.meta.url);
 const part = /(<!-- settings: [^\n]* -->\n)([\s\S]*?)(<!-- \/settings -->)/;
@@ -45,4 +46,11 @@ test("README shows the two commands of a bare machine", () => {
   const text = readFileSync(file, "utf8");
   assert.match(text, /npm install && npm start/);
   assert.match(text, /npm install && npm test/);
+});
+
+test("the version is the same in package.json, deno.json and the program", () => {
+  for (const name of ["package.json", "deno.json"]) {
+    const text = readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");
+    assert.equal((JSON.parse(text) as { version: string }).version, version, name);
+  }
 });

@@ -70,8 +70,16 @@ export function memoryStorage(): MemoryStorage {
     },
     adoptDatabaseId: () => {},
     reclaim: () => false,
+    trimLog: () => false,
     checkpointIfDue: () => {},
-    stats: () => ({ path: "memory", fileBytes: 0, pageCount: 0, logEntries: entries.length, logBytes: 0 }),
+    stats: () => ({
+      path: "memory",
+      fileBytes: 0,
+      pageCount: 0,
+      logEntries: entries.length,
+      logBytes: 0,
+      logFirstMs: null,
+    }),
     close: () => {},
   };
 }

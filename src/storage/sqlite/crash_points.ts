@@ -16,6 +16,10 @@ export const storageCrashPoints = [
   // reclaim: rows of a dropped collection deleted / its table dropped, neither committed
   "reclaim:rows",
   "reclaim:table",
+  // trimLog: rows deleted / the entry before the first kept is stored too, neither committed / durable
+  "trim:rows",
+  "trim:before",
+  "trim:after",
   // close: nothing done / data file whole, not marked / marked in the WAL / marked in the data file
   "close:before",
   "close:checkpointed",

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { CollectionNumber, DatabaseId, Seq } from "../../base/ids.ts";
 import type { Draft } from "./draft.ts";
-import type { State } from "./state.ts";
+import type { State, Trimmed } from "./state.ts";
 
 /** Writes the rows of `meta` and `collections`, inside the running transaction. */
 export class MetaWriter {
@@ -10,6 +10,7 @@ export class MetaWriter {
   readonly #setNext: StatementSync;
   readonly #setClean: StatementSync;
   readonly #setId: StatementSync;
+  readonly #setTrimmed: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#setCollection = db.prepare("INSERT OR REPLACE INTO collections VALUES (?, ?, ?, ?)");
@@ -17,6 +18,9 @@ export class MetaWriter {
     this.#setNext = db.prepare("UPDATE meta SET next_collection = ?");
     this.#setClean = db.prepare("UPDATE meta SET clean_seq = ?");
     this.#setId = db.prepare("UPDATE meta SET database_id = ?");
+    this.#setTrimmed = db.prepare(
+      "UPDATE meta SET trimmed_seq = ?, trimmed_term = ?, trimmed_chain = ?, trimmed_end_bytes = ?",
+    );
   }
 
   /** Once before COMMIT: what the draft gathered. The first commit of a run takes back the mark of a clean close. */
@@ -35,6 +39,11 @@ export class MetaWriter {
   /** Last seq of a file that is whole without its WAL; null while it is in use. */
   cleanSeq(seq: Seq | null): void {
     this.#setClean.run(seq);
+  }
+
+  /** The entry before the first one kept; `term` is its number. */
+  trimmed({ position, endBytes }: Trimmed, term: number): void {
+    this.#setTrimmed.run(position.seq, term, position.chain, endBytes);
   }
 
   databaseId(id: DatabaseId): void {

@@ -4,7 +4,7 @@ import { DfdbError } from "../../base/errors.ts";
 import type { DatabaseId } from "../../base/ids.ts";
 import { limits } from "../../base/limits.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
-import type { ReadView, Storage, StorageStats, WriteTransaction } from "../storage.ts";
+import type { ReadView, Storage, StorageStats, TrimPolicy, WriteTransaction } from "../storage.ts";
 import { Apply } from "./apply.ts";
 import { configure, connect, pragma, transaction } from "./connection.ts";
 import { Draft } from "./draft.ts";
@@ -15,14 +15,18 @@ import { checkpointIfDue, closeCleanly, reclaimSlice } from "./maintenance.ts";
 import { MetaWriter } from "./meta_writer.ts";
 import { mapped, sqliteError } from "./sqlite_error.ts";
 import type { State } from "./state.ts";
-import { committedCatalog } from "./state.ts";
+import { committedCatalog, firstSeq } from "./state.ts";
 import { TableStatements } from "./statements.ts";
+import { LogTrimmer } from "./trim_log.ts";
 import { View } from "./view.ts";
 import type { Writers } from "./write_transaction.ts";
 import { Transaction } from "./write_transaction.ts";
 
 /** Pages that a small entry adds to the WAL, about: of the log, the documents, their ids, the catalog. */
 const pagesPerEntry = 4;
+
+/** Pages that a slice of trimming adds to the WAL, about. */
+const pagesPerTrim = 48;
 
 /** Page cache of the connection for reads inside a write. */
 const besidesCacheKiB = 2_048;
@@ -56,6 +60,7 @@ export class SqliteStorage implements Storage {
   readonly #meta: MetaWriter;
   readonly #writers: Writers;
   readonly #view: View;
+  readonly #trimmer: LogTrimmer;
   readonly #statement: Readonly<Record<Statement, StatementSync>>;
   #databaseId: DatabaseId;
   /** For reads inside a write; opened when first needed. */
@@ -82,6 +87,7 @@ export class SqliteStorage implements Storage {
       crashPoint,
     };
     this.#view = new View(committedCatalog(state), tables);
+    this.#trimmer = new LogTrimmer({ db: writer, state, meta: this.#meta, crashPoint });
     this.log = new SqliteLogReader({ db: writer, state, path: parts.path, hold: () => this.#hold() });
     this.#statement = {
       begin: writer.prepare("BEGIN IMMEDIATE"),
@@ -140,6 +146,16 @@ export class SqliteStorage implements Storage {
     );
   }
 
+  trimLog(policy: TrimPolicy): boolean {
+    this.#usable();
+    assert(this.#reading === 0 && !this.#writing, "the log is trimmed between reads and writes");
+    const plan = mapped(this.#parts.path, () => this.#trimmer.plan(policy));
+    if (plan === null) return false;
+    this.#guarded(() => this.#trimmer.carryOut(plan));
+    this.#looked.bytes -= pagesPerTrim * limits.pageBytes;
+    return plan.more;
+  }
+
   checkpointIfDue(): void {
     this.#usable();
     // Asking SQLite how long the WAL is costs as much as a small commit: only when it may have grown enough.
@@ -157,7 +173,9 @@ export class SqliteStorage implements Storage {
     const pageCount = Number(mapped(path, () => pragma(writer, "page_count")));
     const fileBytes = pageCount * limits.pageBytes;
     const logEntries = state.position.seq - state.trimmed.position.seq;
-    return { path, fileBytes, pageCount, logEntries, logBytes: state.endBytes - state.trimmed.endBytes };
+    const logBytes = state.endBytes - state.trimmed.endBytes;
+    const logFirstMs = mapped(path, () => this.#trimmer.wallMsOf(firstSeq(state)));
+    return { path, fileBytes, pageCount, logEntries, logBytes, logFirstMs };
   }
 
   close(): void {

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { epochOf, noRun, seqOf } from "../../src/base/ids.ts";
+import { limits } from "../../src/base/limits.ts";
+import type { Logger } from "../../src/base/logger.ts";
+import { signal } from "../../src/base/signal.ts";
+import { mirrors } from "../../src/node/mirrors.ts";
+import type { Files } from "../../src/runtime/files.ts";
+import type { Position } from "../../src/storage/log.ts";
+import { memoryFiles } from "../sim/sim_runtime.ts";
+import { World } from "../sim/world.ts";
+
+const at = (seq: number, epoch = 1): Position => ({
+  epoch: epochOf(epoch),
+  run: noRun,
+  seq: seqOf(seq),
+  chain: 0,
+});
+const seqFile = "/d/data.dfdb.followerseq", termFile = "/d/data.dfdb.term";
+
+async function setUp(position: Position, content: Record<string, Uint8Array> = {}) {
+  const world = new World(1), committed = signal(position), warnings: string[] = [];
+  const memory = memoryFiles("/d"), written: string[] = [];
+  for (const [path, bytes] of Object.entries(content)) await memory.writeAtomic(path, bytes);
+  const files: Files = {
+    ...memory,
+    writeAtomic(path, bytes) {
+      written.push(`${path.slice(path.lastIndexOf(".") + 1)}@${world.now}`);
+      return memory.writeAtomic(path, bytes);
+    },
+  };
+  const note = (message: string): void => void warnings.push(message);
+  const logger: Logger = { debug: note, info: note, warn: note, error: note };
+  const made = await mirrors({ dataPath: "/d/data.dfdb", files, clock: world, logger, committed });
+  const read = async (path: string): Promise<number> => {
+    const bytes = await memory.read(path);
+    assert.equal(bytes?.length, 8);
+    return Number(new DataView((bytes as Uint8Array).buffer).getBigUint64(0, true));
+  };
+  return { world, committed, warnings, written, made, read };
+}
+
+test("mirrors hold seq and epoch as 8 bytes little-endian, written at start, then at most every 200 ms", async () => {
+  const { world, committed, written, read } = await setUp(at(5, 3));
+  assert.equal(await read(seqFile), 5);
+  assert.equal(await read(termFile), 3);
+  assert.deepEqual(written, ["term@0", "followerseq@0"]);
+  for (let seq = 6; seq <= 300; seq++) committed.emit(at(seq, 3));
+  await world.until(() => written.length > 2, 10_000);
+  assert.equal(world.now, limits.mirrorEveryMs);
+  assert.equal(await read(seqFile), 300);
+  assert.deepEqual(written.slice(2), [`followerseq@${limits.mirrorEveryMs}`], "the epoch did not change");
+});
+
+test("mirrors are written on close, whatever the time", async () => {
+  const { committed, made, read } = await setUp(at(5));
+  committed.emit(at(6, 2));
+  await made.close();
+  assert.equal(await read(seqFile), 6);
+  assert.equal(await read(termFile), 2);
+  committed.emit(at(7, 2));
+  assert.equal(await read(seqFile), 6, "nothing follows a close");
+});
+
+test("a mirror that differs is written anew with a warning; one that is ahead is told", async () => {
+  const eight = (value: number): Uint8Array => Uint8Array.of(value, 0, 0, 0, 0, 0, 0, 0);
+  const ahead = await setUp(at(5), { [seqFile]: eight(9), [termFile]: eight(1) });
+  assert.equal(ahead.made.aheadBy, 4);
+  assert.equal(ahead.warnings.length, 1);
+  assert.equal(await ahead.read(seqFile), 5);
+  const behind = await setUp(at(5), { [seqFile]: eight(3), [termFile]: eight(1) });
+  assert.equal(behind.made.aheadBy, 0);
+  assert.equal(behind.warnings.length, 1);
+  const corrupt = await setUp(at(5), {
+    [seqFile]: Uint8Array.of(1, 2, 3),
+    [termFile]: new Uint8Array(8).fill(255),
+  });
+  assert.equal(corrupt.made.aheadBy, 0);
+  assert.equal(await corrupt.read(seqFile), 5);
+  assert.equal(await corrupt.read(termFile), 1);
+  const same = await setUp(at(5), { [seqFile]: eight(5), [termFile]: eight(1) });
+  assert.deepEqual([same.warnings, same.written], [[], []]);
+});
