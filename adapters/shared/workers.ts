@@ -1,9 +1,73 @@
-import { DfdbError } from "../../src/base/errors.ts";
-import type { Workers } from "../../src/runtime/runtime.ts";
+import { Worker } from "node:worker_threads";
+import { messageOf } from "../../src/base/errors.ts";
+import type { RunOptions, Workers } from "../../src/runtime/workers.ts";
+import { requestStop, stopCell } from "./stop_cell.ts";
+import type { TaskMessage, TaskOrder } from "./task_message.ts";
+import { errorOf, failureOf } from "./task_message.ts";
 
-/** Not built yet: the seam is there so that callers can be written. */
-export const workers: Workers = {
-  start: () => {
-    throw new DfdbError("not_built", "workers are not built yet");
-  },
-};
+/** One thread a run, from node:worker_threads, which all three runtimes have. `entry`: URL of what threads load. */
+export function workersOf(entry: string): Workers {
+  return {
+    run: <Output>(task: string, input: unknown, options: RunOptions = {}) => {
+      if (options.signal?.aborted === true) return Promise.reject(options.signal.reason);
+      return runTask(entry, task, input, options) as Promise<Output>;
+    },
+  };
+}
+
+function startThread(order: TaskOrder, transfer: readonly ArrayBuffer[]): Worker {
+  try {
+    return new Worker(new URL(order.entry), { workerData: order, transferList: [...transfer] });
+  } catch (thrown) {
+    throw errorOf(failureOf(order.dfdbTask, thrown));
+  }
+}
+
+/**
+ * The first of answer, failure, death and abort decides; then the thread is ended, and only when it is gone the
+ * promise settles: what the task had open is closed by then.
+ */
+async function runTask(entry: string, task: string, input: unknown, options: RunOptions): Promise<unknown> {
+  const { signal, onProgress, transfer = [] } = options;
+  const cell = stopCell();
+  const worker = startThread({ dfdbTask: task, entry, input, cell }, transfer);
+  const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+  let settle: (() => void) | null = null;
+
+  const end = (): void => void worker.terminate();
+  const decide = (how: () => void): void => void (settle ??= how);
+  const died = (why: string): void => decide(() => reject(errorOf(failureOf(task, new Error(why)))));
+  const stop = (reason: unknown): void => {
+    decide(() => reject(reason));
+    if (requestStop(cell)) end();
+  };
+  const abort = (): void => stop(signal?.reason);
+  signal?.addEventListener("abort", abort);
+
+  worker.on("message", (message: TaskMessage) => {
+    if (message.type !== "progress") {
+      decide(() => message.type === "result" ? resolve(message.value) : reject(errorOf(message)));
+      return end();
+    }
+    if (settle !== null) return;
+    try {
+      onProgress?.(message.value);
+    } catch (thrown) {
+      stop(thrown);
+    }
+  });
+  worker.on("messageerror", (error) => {
+    died(`a message could not be read: ${messageOf(error)}`);
+    end();
+  });
+  worker.on("error", (error) => {
+    died(messageOf(error));
+    end();
+  });
+  worker.on("exit", (code) => {
+    signal?.removeEventListener("abort", abort);
+    died(`the thread ended without an answer (exit code ${code})`);
+    settle?.();
+  });
+  return await promise;
+}

@@ -6,6 +6,7 @@ import type { MonotonicMs, WallMs } from "../base/ids.ts";
 import type { HttpHost } from "./http_host.ts";
 import type { Net } from "./net.ts";
 import type { Files } from "./files.ts";
+import type { Workers } from "./workers.ts";
 
 export interface Runtime {
   readonly name: "deno" | "bun" | "node" | "sim";
@@ -72,18 +73,4 @@ export interface ProcessHost {
   memoryBytes(): number;
   /** Ends the process at once. */
   exit(code: number): never;
-}
-
-/** Runs a module of ours off the main thread, also inside single executables. */
-export interface Workers {
-  /**
-   * Starts module `specifier` (an absolute file URL); messages are structured clones.
-   * Throws DfdbError `not_built` where the adapter has no workers yet.
-   */
-  start(specifier: string, onMessage: (message: unknown) => void): WorkerHandle;
-}
-
-export interface WorkerHandle {
-  post(message: unknown): void;
-  terminate(): void;
 }

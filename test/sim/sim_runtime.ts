@@ -6,6 +6,7 @@ import type { HttpHandler, HttpHost } from "../../src/runtime/http_host.ts";
 import type { Files } from "../../src/runtime/files.ts";
 import type { ProcessHost, Runtime } from "../../src/runtime/runtime.ts";
 import { SimNet } from "./sim_net.ts";
+import { simWorkers } from "./sim_workers.ts";
 import type { World } from "./world.ts";
 
 /** What the machines of one world share: addresses are `port` alone, there is one host. */
@@ -59,11 +60,7 @@ export function simRuntime(network: SimNetwork, files: Files): Runtime {
     http: network.http,
     files,
     process: simProcess,
-    workers: {
-      start: () => {
-        throw new DfdbError("not_built", "the simulator has no workers yet");
-      },
-    },
+    workers: simWorkers(world),
     fetch: network.fetch,
     crypto: {
       sha256: (bytes) => new Uint8Array(createHash("sha256").update(bytes).digest()),

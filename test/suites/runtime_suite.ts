@@ -4,9 +4,13 @@ import { httpSuite } from "./runtime_http_suite.ts";
 import { tcpListenSuite } from "./runtime_listen_suite.ts";
 import { factsSuite, filesSuite } from "./runtime_local_suite.ts";
 import { tcpStreamSuite } from "./runtime_tcp_suite.ts";
+import { workerSuite } from "./runtime_worker_suite.ts";
 
 /** The contract of `src/runtime`, as tests. Every implementation passes all of it. */
-export function runtimeSuite(name: string, makeRuntime: () => Runtime): void {
+export function runtimeSuite(
+  name: string,
+  makeRuntime: (options?: { readonly workerMain?: string }) => Runtime,
+): void {
   factsSuite(name, makeRuntime);
   filesSuite(name, makeRuntime);
   tcpListenSuite(name, makeRuntime);
@@ -14,4 +18,5 @@ export function runtimeSuite(name: string, makeRuntime: () => Runtime): void {
   httpSuite(name, makeRuntime);
   httpFaultSuite(name, makeRuntime);
   httpCloseSuite(name, makeRuntime);
+  workerSuite(name, makeRuntime);
 }

@@ -1,6 +1,7 @@
-import type { CrashPoint, Runtime } from "../../src/runtime/runtime.ts";
+import type { RuntimeOptions } from "../../adapters/shared/runtime_options.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
 
-type MakeRuntime = (options?: { readonly crashPoint?: CrashPoint }) => Runtime;
+type MakeRuntime = (options?: RuntimeOptions) => Runtime;
 
 /** Loads only the adapter that fits: the others name globals that are not there. */
 async function load(): Promise<MakeRuntime> {

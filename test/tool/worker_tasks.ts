@@ -1,0 +1,79 @@
+/** Tasks of tests: what a worker thread loads in `runtime_worker_suite.ts`. */
+import process from "node:process";
+import { DatabaseSync } from "node:sqlite";
+import { answerTask } from "../../adapters/shared/task_thread.ts";
+import { DfdbError } from "../../src/base/errors.ts";
+import type { TaskContext, Tasks } from "../../src/runtime/workers.ts";
+import { limits } from "../../src/base/limits.ts";
+
+function spin(ms: number): number {
+  const end = performance.now() + ms;
+  let turns = 0;
+  while (performance.now() < end) turns++;
+  return turns;
+}
+
+/** Opens `path` in a read transaction, says so, and works until it is stopped. */
+function readUntilStopped({ path }: { readonly path: string }, context: TaskContext): never {
+  return context.hold(() => {
+    const db = new DatabaseSync(path, { readOnly: true });
+    try {
+      db.exec("BEGIN");
+      db.prepare("SELECT count(*) FROM t").get();
+      context.progress("reading");
+      while (!context.stopped) spin(1);
+      spin(50);
+      throw new Error("came to its end");
+    } finally {
+      db.close();
+    }
+  });
+}
+
+export const testTasks = {
+  echo: (input: unknown) => input,
+  later: async (input: unknown) => await Promise.resolve(input),
+  bytes: ({ length }: { readonly length: number }) => ({ bytes: new Uint8Array(length).fill(7), length }),
+  refuse: () => {
+    throw new DfdbError("disk_full", "no room", { details: { missing: limits.pageBytes } });
+  },
+  bug: () => {
+    throw new TypeError("a bug");
+  },
+  uncloneable: () => () => {},
+  uncaught: async () => {
+    setTimeout(() => {
+      throw new Error("nobody catches this");
+    });
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+  },
+  exit: () => process.exit(3),
+  count: ({ to }: { readonly to: number }, { progress }: TaskContext) => {
+    for (let i = 1; i <= to; i++) progress(i);
+    return to;
+  },
+  spin: ({ ms }: { readonly ms: number }) => spin(ms) > 0,
+  idle: async (_: null, { progress }: TaskContext) => {
+    progress("begun");
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+  },
+  loop: (_: null, context: TaskContext) => {
+    context.progress("begun");
+    while (!context.stopped) spin(5);
+  },
+  rows: ({ path }: { readonly path: string }, context: TaskContext) =>
+    context.hold(() => {
+      const db = new DatabaseSync(path, { readOnly: true });
+      try {
+        return Number(db.prepare("SELECT count(*) AS n FROM t").get()?.["n"]);
+      } finally {
+        db.close();
+      }
+    }),
+  readUntilStopped,
+} satisfies Tasks;
+
+/** For the option `workerMain` of a runtime. */
+export const testWorkerMain: string = import.meta.url;
+
+void answerTask(testTasks, testWorkerMain);
