@@ -1,4 +1,5 @@
 import type { DfdbError } from "../base/errors.ts";
+import { seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Connection } from "../runtime/net.ts";
 import { type Channel, channel } from "../wire/channel.ts";
@@ -75,7 +76,8 @@ export class FollowerLink implements RosterMember {
     const { session } = this, { log, runtime } = this.#options.serve, { hello, window } = session;
     if (session.phase !== "streaming" || hello === null) return null;
     const oldest = window.acked.seq < log.last.seq
-      ? log.entries(window.acked.seq, { bytesMax: 1, entriesMax: 1 })
+      // Where it was trimmed away, the first entry kept is the oldest that can tell its age.
+      ? log.entries(seqOf(Math.max(window.acked.seq, log.first - 1)), { bytesMax: 1, entriesMax: 1 })
       : [];
     const entry = oldest === "compacted" ? undefined : oldest[0];
     return {
