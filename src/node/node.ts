@@ -48,13 +48,22 @@ export async function startNode(runtime: Runtime, settings: Settings, logger: Lo
   try {
     return await start(runtime, settings, logger, undo);
   } catch (error) {
-    await unwind(undo);
+    await unwind(undo).catch(() => {}); // why it could not start is what counts
     throw error;
   }
 }
 
+/** Runs every step, also after one that throws (the locks come last); then throws the first error. */
 async function unwind(undo: Undo[]): Promise<void> {
-  for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
+  const errors: unknown[] = [];
+  for (let step = undo.pop(); step !== undefined; step = undo.pop()) {
+    try {
+      await step();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }
 
 async function start(
