@@ -1,23 +1,24 @@
 /**
- * dfdb as a library: a node inside your own process. A runtime comes from the adapter of the runtime you are on
- * (`adapters/node/mod.ts`, `adapters/deno/mod.ts`, `adapters/bun/mod.ts`).
- *
- * @example
- * ```ts
- * import { readSettings, silentLogger, startNode } from "dfdb";
- * import { nodeRuntime } from "dfdb/node";
- *
- * const settings = readSettings({ flags: { "data-dir": "./data", port: "5000" }, env: {}, file: null });
- * const node = await startNode(nodeRuntime(), settings, silentLogger);
- * // ... node.httpUrl answers ...
- * await node.stop();
- * ```
+ * dfdb as a library: a database inside your own process ({@linkcode openDatabase}), or a whole node with its HTTP API
+ * ({@linkcode startNode}). The package adds what belongs to the runtime you are on (`adapters/<runtime>/embed.ts`): its
+ * `openDatabase` and `startNode` take no runtime.
  *
  * @module
  */
 export { DfdbError, type ErrorCode, type ErrorDetails, errorStatus } from "./base/errors.ts";
 export { type LogFields, type Logger, silentLogger } from "./base/logger.ts";
+export { EmbeddedDatabase, type ReplicationServerOptions } from "./node/embedded.ts";
+export type {
+  BulkWritten,
+  DocumentList,
+  DocumentRead,
+  DocumentWritten,
+  TransactionResult,
+  TransactionStep,
+  WriteCondition,
+} from "./node/embedded_documents.ts";
 export { type RunningNode, startNode } from "./node/node.ts";
+export { type EmbeddedSettings, openDatabase, type OpenDatabaseOptions } from "./node/open_database.ts";
 export { version } from "./node/version.ts";
 export { readSettings, type SettingSources } from "./node/read_settings.ts";
 export { type SettingName, type SettingRow, type Settings, settingsTable } from "./node/settings.ts";

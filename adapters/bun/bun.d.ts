@@ -48,6 +48,8 @@ declare namespace Bun {
   interface ServeOptions {
     hostname: string;
     port: number;
+    /** PEM texts. */
+    tls?: { cert: string; key: string };
     development: boolean;
     reusePort: boolean;
     /** Seconds, 0 to 255. */

@@ -1,6 +1,6 @@
 import type { HttpHost, HttpServer, ServeOptions } from "../../src/runtime/http_host.ts";
 import { answer, internalError } from "../shared/http_answers.ts";
-import { listenError, plainAddress, refuseTls } from "../shared/socket_errors.ts";
+import { listenError, plainAddress } from "../shared/socket_errors.ts";
 
 /** Bun counts in whole seconds, up to this. */
 const secondsMax = 255;
@@ -12,14 +12,14 @@ const secondsAtMost = (ms: number): number => Math.min(Math.ceil(ms / 1000), sec
 const secondsOrNever = (ms: number): number => ms > secondsMax * 1000 ? 0 : Math.ceil(ms / 1000);
 
 function serve(options: ServeOptions): HttpServer {
-  refuseTls(options.tls);
-  const { hostname, port, handler, limits } = options;
+  const { hostname, port, tls, handler, limits } = options;
   const idleSeconds = secondsOrNever(limits.idleMs);
   let server: Bun.Server;
   try {
     server = Bun.serve({
       hostname,
       port,
+      ...(tls === null ? {} : { tls: { cert: tls.cert, key: tls.key } }),
       development: false,
       reusePort: false,
       // For connections that have not asked anything yet. With its first request a connection takes the limit for

@@ -1,8 +1,9 @@
 import type { Connection, ConnectOptions, Listener, ListenOptions, Net } from "../../src/runtime/net.ts";
 import { acceptQueue } from "../shared/accept_queue.ts";
 import type { RawSocket, SocketEvents } from "../shared/raw_socket.ts";
-import { connectError, listenError, plainAddress, refuseTls } from "../shared/socket_errors.ts";
+import { connectError, listenError, plainAddress } from "../shared/socket_errors.ts";
 import { tcpConnection } from "../shared/tcp_connection.ts";
+import { connectTls, listenTls } from "../shared/tls_net.ts";
 
 /** What hangs on each socket, because Bun's handlers are shared by all sockets of a listener. */
 interface Attached {
@@ -75,8 +76,8 @@ function handlers(open: (socket: Socket) => void): Bun.SocketHandler<Attached> {
 
 const connectionOf = (socket: Socket): Connection => tcpConnection((events) => rawSocket(socket, events));
 
-function listen(options: ListenOptions): Listener {
-  refuseTls(options.tls);
+function listen(options: ListenOptions): Listener | Promise<Listener> {
+  if (options.tls !== null) return listenTls(options, options.tls);
   const { hostname, port } = options;
   const queue = acceptQueue();
   const open = (socket: Socket): void => {
@@ -99,7 +100,7 @@ function listen(options: ListenOptions): Listener {
 }
 
 function connect(options: ConnectOptions): Promise<Connection> {
-  refuseTls(options.tls);
+  if (options.tls !== null) return connectTls(options, options.tls);
   const { hostname, port, signal } = options;
   if (signal.aborted) return Promise.reject(connectError(hostname, port, signal.reason));
   return new Promise((resolve, reject) => {
@@ -121,7 +122,7 @@ function connect(options: ConnectOptions): Promise<Connection> {
   });
 }
 
-/** TCP through Bun's own sockets. */
+/** TCP through Bun's own sockets, TLS through node:tls. */
 export const net: Net = {
   listen: async (options) => listen(options),
   connect: async (options) => await connect(options),

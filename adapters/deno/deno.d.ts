@@ -4,7 +4,7 @@ declare namespace Deno {
     readonly hostname: string;
     readonly port: number;
   }
-  interface TcpConn {
+  interface Conn {
     readonly remoteAddr: NetAddr;
     /** Null at the end of the stream. */
     read(buffer: Uint8Array): Promise<number | null>;
@@ -12,11 +12,17 @@ declare namespace Deno {
     write(bytes: Uint8Array): Promise<number>;
     closeWrite(): Promise<void>;
     close(): void;
+  }
+  interface TcpConn extends Conn {
     setNoDelay(on: boolean): void;
   }
-  interface TcpListener {
+  interface TlsConn extends Conn {
+    /** Rejects with an InvalidData that says what was wrong with the peer or its certificate. */
+    handshake(): Promise<unknown>;
+  }
+  interface Listener<Accepted> {
     readonly addr: NetAddr;
-    accept(): Promise<TcpConn>;
+    accept(): Promise<Accepted>;
     close(): void;
   }
   interface HttpServer {
@@ -27,6 +33,9 @@ declare namespace Deno {
   interface ServeOptions {
     hostname: string;
     port: number;
+    /** PEM texts; both or none. */
+    cert?: string;
+    key?: string;
     tcpBacklog?: number;
     signal: AbortSignal;
     automaticCompression: boolean;
@@ -40,8 +49,14 @@ declare namespace Deno {
   }
   const version: { readonly deno: string };
   const errors: { readonly BadResource: new () => Error };
-  function listen(options: { hostname: string; port: number; tcpBacklog?: number }): TcpListener;
+  function listen(options: { hostname: string; port: number; tcpBacklog?: number }): Listener<TcpConn>;
   function connect(options: { hostname: string; port: number; signal: AbortSignal }): Promise<TcpConn>;
+  /** PEM texts. Connections are accepted before their handshake. */
+  function listenTls(
+    options: { hostname: string; port: number; cert: string; key: string; tcpBacklog?: number },
+  ): Listener<TlsConn>;
+  /** Takes `conn` over; PEM texts of authorities besides those that the runtime knows. */
+  function startTls(conn: TcpConn, options: { hostname: string; caCerts: string[] }): Promise<TlsConn>;
   function serve(
     options: ServeOptions,
     handler: (request: Request, info: ServeInfo) => Response | Promise<Response>,

@@ -1,7 +1,7 @@
 import type { HttpHost, HttpServer, ServeOptions } from "../../src/runtime/http_host.ts";
 import { listenBacklog } from "../shared/accept_queue.ts";
 import { answer, closing, internalError, payloadTooLarge } from "../shared/http_answers.ts";
-import { listenError, plainAddress, refuseTls } from "../shared/socket_errors.ts";
+import { listenError, plainAddress } from "../shared/socket_errors.ts";
 
 type Handler = (request: Request, info: Deno.ServeInfo) => Response | Promise<Response>;
 
@@ -63,8 +63,7 @@ async function before(deadline: number, promise: Promise<void>): Promise<boolean
  * client that dawdles is bounded only by the number of descriptors.
  */
 function serve(options: ServeOptions): HttpServer {
-  refuseTls(options.tls);
-  const { hostname, port } = options;
+  const { hostname, port, tls } = options;
   const cut = new AbortController();
   const gate = gatekeeper(handlerOf(options));
   let server: Deno.HttpServer;
@@ -72,6 +71,7 @@ function serve(options: ServeOptions): HttpServer {
     server = Deno.serve({
       hostname,
       port,
+      ...(tls === null ? {} : { cert: tls.cert, key: tls.key }),
       tcpBacklog: listenBacklog,
       signal: cut.signal,
       automaticCompression: false,
@@ -85,8 +85,8 @@ function serve(options: ServeOptions): HttpServer {
   const close = async (graceMs: number): Promise<void> => {
     const deadline = performance.now() + graceMs;
     if (await before(deadline, gate.drained())) {
-      // What may still hang here is a client that does not take its 503.
-      await before(deadline + 1_000, server.shutdown());
+      // What may still hang here is a client that does not take its 503, or never ends its TLS handshake.
+      await before(performance.now() + 1_000, server.shutdown());
     } else {
       cut.abort();
       await server.finished;

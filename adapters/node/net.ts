@@ -1,69 +1,27 @@
 import nodeNet from "node:net";
 import { messageOf } from "../../src/base/errors.ts";
 import type { Connection, ConnectOptions, Listener, ListenOptions, Net } from "../../src/runtime/net.ts";
-import { acceptQueue, listenBacklog } from "../shared/accept_queue.ts";
-import type { RawSocket, SocketEvents } from "../shared/raw_socket.ts";
-import { connectError, listenError, plainAddress, refuseTls } from "../shared/socket_errors.ts";
-import { tcpConnection } from "../shared/tcp_connection.ts";
-
-function rawSocket(socket: nodeNet.Socket, events: SocketEvents): RawSocket {
-  socket.on("data", (bytes: Buffer) => events.data(bytes));
-  socket.on("end", () => events.end());
-  socket.on("error", (error) => events.broken(error));
-  // Comes last of all; an end or error before it has already been told.
-  socket.on("close", () => events.broken(new Error("closed")));
-  // Listening for "data" alone would start the flow.
-  socket.pause();
-  const written = (error?: Error | null): void => {
-    if (!error) events.drained();
-  };
-  return {
-    remote: { hostname: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 },
-    resume: () => void (socket.isPaused() && socket.resume()),
-    pause: () => void socket.pause(),
-    write(bytes) {
-      // The callback comes also when the system took everything at once; then it finds nobody waiting.
-      socket.write(bytes, written);
-      return socket.writableLength === 0 && !socket.destroyed;
-    },
-    finish: (sent) => void socket.end(sent),
-    close: () => void socket.destroy(),
-    reset: () => void socket.resetAndDestroy(),
-  };
-}
+import { acceptQueue } from "../shared/accept_queue.ts";
+import { nodeConnection, nodeListener } from "../shared/node_socket.ts";
+import { connectError } from "../shared/socket_errors.ts";
+import { connectTls, listenTls } from "../shared/tls_net.ts";
 
 const connectionOf = (socket: nodeNet.Socket): Connection =>
-  tcpConnection((events) => rawSocket(socket, events));
+  nodeConnection(socket, () => void socket.resetAndDestroy());
 
 function listen(options: ListenOptions): Promise<Listener> {
-  refuseTls(options.tls);
-  const { hostname, port } = options;
+  if (options.tls !== null) return listenTls(options, options.tls);
   const queue = acceptQueue();
   const server = nodeNet.createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });
   server.on("connection", (socket) => {
     if (queue.hasRoom) queue.offer(connectionOf(socket));
     else socket.destroy();
   });
-  return new Promise((resolve, reject) => {
-    server.once("error", (error) => reject(listenError(hostname, port, error)));
-    server.listen({ host: hostname, port, backlog: listenBacklog }, () => {
-      // One connection that could not be accepted (out of descriptors, say) does not end the listener.
-      server.on("error", () => {});
-      const bound = server.address() as nodeNet.AddressInfo;
-      const close = (): Promise<void> => {
-        queue.close();
-        // Its callback waits for all connections, which go on; that the port is free is known at once.
-        if (server.listening) server.close();
-        return Promise.resolve();
-      };
-      const iterate = (): AsyncIterator<Connection> => queue[Symbol.asyncIterator]();
-      resolve({ hostname: bound.address, port: bound.port, close, [Symbol.asyncIterator]: iterate });
-    });
-  });
+  return nodeListener(server, queue, options);
 }
 
 function connect(options: ConnectOptions): Promise<Connection> {
-  refuseTls(options.tls);
+  if (options.tls !== null) return connectTls(options, options.tls);
   const { hostname, port, signal } = options;
   if (signal.aborted) return Promise.reject(connectError(hostname, port, signal.reason));
   return new Promise((resolve, reject) => {
@@ -91,7 +49,7 @@ function connect(options: ConnectOptions): Promise<Connection> {
   });
 }
 
-/** TCP through node:net. */
+/** TCP through node:net, TLS through node:tls. */
 export const net: Net = {
   listen: async (options) => await listen(options),
   connect: async (options) => await connect(options),

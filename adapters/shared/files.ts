@@ -1,15 +1,8 @@
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
 import path from "node:path";
-import process from "node:process";
-import { DfdbError, messageOf } from "../../src/base/errors.ts";
 import type { Files } from "../../src/runtime/files.ts";
-
-const codeOf = (error: unknown): string => (error as { code?: string }).code ?? "";
-
-function failure(action: string, target: string, cause: unknown): DfdbError {
-  const code = codeOf(cause) === "ENOSPC" || codeOf(cause) === "EDQUOT" ? "disk_full" : "io_error";
-  return new DfdbError(code, `cannot ${action} ${target}: ${messageOf(cause)}`, { cause });
-}
+import { openRead, openWrite } from "./open_files.ts";
+import { codeOf, failure, syncDirectory } from "./file_tools.ts";
 
 async function orNull<Value>(action: string, target: string, run: Promise<Value>): Promise<Value | null> {
   try {
@@ -27,17 +20,6 @@ async function writeSynced(target: string, bytes: Uint8Array): Promise<void> {
     await file.sync();
   } finally {
     await file.close();
-  }
-}
-
-/** Makes a rename in `folder` durable. Windows cannot open a folder, and needs no such step. */
-async function syncDirectory(folder: string): Promise<void> {
-  if (process.platform === "win32") return;
-  const handle = await open(folder, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
@@ -77,7 +59,29 @@ async function makeDirectory(target: string): Promise<void> {
   }
 }
 
-/** Small files through node:fs/promises, which all three runtimes have. */
+async function move(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+    await syncDirectory(path.dirname(to));
+  } catch (error) {
+    throw failure("rename", `${from} to ${to}`, error);
+  }
+}
+
+/** Of the nearest folder that exists: what is asked about may be still to be made. */
+async function freeBytes(target: string): Promise<number | null> {
+  for (let folder = path.resolve(target);; folder = path.dirname(folder)) {
+    try {
+      const { bavail, bsize } = await statfs(folder);
+      const free = bavail * bsize;
+      return Number.isFinite(free) && bsize > 0 ? free : null;
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT" || folder === path.dirname(folder)) return null;
+    }
+  }
+}
+
+/** Files through node:fs/promises, which all three runtimes have. */
 export const files: Files = {
   read: async (target) => {
     const bytes = await orNull("read", target, readFile(target));
@@ -90,6 +94,11 @@ export const files: Files = {
     await orNull("remove", target, rm(target));
   },
   size: async (target) => (await orNull("look at", target, stat(target)))?.size ?? null,
+  openRead,
+  openWrite,
+  list: async (target) => (await orNull("list", target, readdir(target)))?.sort() ?? [],
+  rename: move,
+  freeBytes,
   absolute: (target) => path.resolve(target),
   join: (...parts) => path.join(...parts),
   directory: (target) => path.dirname(target),

@@ -50,6 +50,9 @@ export const processHost: ProcessHost = {
   get stdoutIsTerminal() {
     return process.stdout.isTTY === true;
   },
+  get columns() {
+    return process.stdout.columns > 0 ? process.stdout.columns : null;
+  },
   onStopSignal,
   memoryBytes: () => process.memoryUsage().rss,
   exit: (code) => process.exit(code),

@@ -1,6 +1,7 @@
 import type { HttpHost } from "../../src/runtime/http_host.ts";
 import type { Net } from "../../src/runtime/net.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import { certificates } from "./certificates.ts";
 import { clock } from "./clock.ts";
 import { crypto } from "./crypto.ts";
 import { files } from "./files.ts";
@@ -30,6 +31,7 @@ export function runtimeOf(own: OwnParts, options: RuntimeOptions): Runtime {
     // Looked up at each call: an adapter may replace the globals.
     fetch: (input, init) => globalThis.fetch(input, init),
     crypto,
+    certificates,
     crashPoint: options.crashPoint ?? (() => {}),
   };
 }

@@ -23,11 +23,6 @@ export function connectError(hostname: string, port: number, cause: unknown): Df
   });
 }
 
-/** Refuses TLS options: encrypted connections are a later step. */
-export function refuseTls(tls: unknown): void {
-  if (tls !== null) throw new DfdbError("not_built", "TLS is not built yet");
-}
-
 /** The usual form of an IPv4 address that a dual-stack socket reports as `::ffff:a.b.c.d`. */
 export function plainAddress(address: string | undefined): string {
   if (address === undefined) return "";

@@ -46,6 +46,7 @@ export const errorStatus = {
   data_newer: 500,
   unclean_copy: 500,
   io_error: 500,
+  certificate_invalid: 500,
   setting_invalid: 500,
   port_in_use: 500,
   not_built: 500,

@@ -22,6 +22,12 @@ export const limits = {
   listBytesMax: 32 * MiB,
   // log entries
   entryBytesMax: 64 * MiB,
+  /** A larger entry is applied in slices of this size, each in a macrotask of its own. */
+  sliceOperations: 500,
+  sliceBytes: 1 * MiB,
+  /** The newest entries that are kept in memory for those who read the log: up to one of these. */
+  recentEntries: 10_000,
+  recentBytes: 32 * MiB,
   // commit queue
   commitQueueMax: 20_000,
   commitQueueBytesMax: 256 * MiB,
@@ -29,7 +35,15 @@ export const limits = {
   commitGroupBytesMax: 4 * MiB,
   // wire: see src/wire/PROTOCOL.md
   helloBytesMax: 4 * KiB,
-  frameBytesMax: 65 * MiB,
+  frameBytesMax: 4 * MiB,
+  /** An entry with a larger payload travels in parts of this size. */
+  partBytes: 1 * MiB,
+  snapshotPieceBytes: 1 * MiB,
+  snapshotAboveEntries: 20_000,
+  snapshotKeepMs: 600_000,
+  /** What a snapshot carries of the log: the newest entries up to one of these. */
+  snapshotLogEntries: 10_000,
+  snapshotLogBytes: 32 * MiB,
   appendBytes: 1 * MiB,
   appendEntriesMax: 2_000,
   windowBytes: 8 * MiB,
@@ -60,7 +74,8 @@ export const limits = {
 } as const;
 
 assert(limits.helloBytesMax < limits.frameBytesMax, "hello fits a frame");
-assert(limits.entryBytesMax + 64 * KiB < limits.frameBytesMax, "an entry of the largest size fits one frame");
+assert(limits.partBytes + limits.appendBytes + 64 * KiB < limits.frameBytesMax, "an append fits one frame");
+assert(limits.snapshotPieceBytes + 64 * KiB < limits.frameBytesMax, "a piece of a snapshot fits one frame");
 assert(limits.appendBytes <= limits.windowBytes, "one append frame fits the window");
 assert(limits.documentBytesMaxDefault < limits.entryBytesMax, "a document fits an entry");
 assert(limits.commitGroupBytesMax <= limits.commitQueueBytesMax, "a commit group fits the queue");

@@ -3,9 +3,13 @@ import { Command, CommanderError } from "commander";
 import { DfdbError, messageOf } from "../base/errors.ts";
 import { version } from "../node/version.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { acceptLoss, acceptLossCommand } from "./accept_loss.ts";
+import { addRescuedCommand } from "./rescued.ts";
 import { serve, serveCommand } from "./serve.ts";
+import { showStatus, statusCommand } from "./status.ts";
+import { verifyCommand, verifyNodes } from "./verify.ts";
 
-/** Runs dfdb with the arguments of the process. Never throws; the exit code is 0 or 1. */
+/** Runs dfdb with the arguments of the process. Never throws; the exit code is 0, 1, or what the subcommand says. */
 export async function main(runtime: Runtime): Promise<number> {
   const { process } = runtime;
   let exitCode = 0;
@@ -27,6 +31,19 @@ export async function main(runtime: Runtime): Promise<number> {
     exitCode = await serve(runtime, flags);
   });
   program.addCommand(serving.copyInheritedSettings(program));
+  const status = statusCommand(async (urls, flags) => {
+    exitCode = await showStatus(runtime, urls, flags);
+  });
+  program.addCommand(status.copyInheritedSettings(program));
+  const verify = verifyCommand(async (urls, flags) => {
+    exitCode = await verifyNodes(runtime, urls, flags);
+  });
+  program.addCommand(verify.copyInheritedSettings(program));
+  const accept = acceptLossCommand(async (url, flags) => {
+    exitCode = await acceptLoss(runtime, url, flags);
+  });
+  program.addCommand(accept.copyInheritedSettings(program));
+  addRescuedCommand(program, runtime, (code) => exitCode = code);
   program.command("version").description("print the version").action(() => {
     process.stdout(`dfdb ${version}\n${runtime.name} ${runtime.version}\n`);
   });

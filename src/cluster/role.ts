@@ -9,6 +9,14 @@ import type { Term, TermRecord } from "../storage/log.ts";
 
 export type RoleKind = "none" | "leader" | "follower";
 
+/**
+ * Why a node that may lead does not write; several may hold at once. `mirror_ahead`: the data file is older than its
+ * sidecar; `follower_ahead`: a follower said that it holds more. Both are shown as `behind_followers`.
+ */
+export type ReadOnlyCause = "operator" | "mirror_ahead" | "follower_ahead";
+
+export type ReadOnlyReason = "operator" | "behind_followers";
+
 /** One leadership, from its start to its end. `none` leads too: it is a leader that nobody follows. */
 export interface LeadershipTerm extends Term {
   readonly nodeId: NodeId;
@@ -19,12 +27,15 @@ export interface LeadershipTerm extends Term {
 export interface Role {
   readonly kind: RoleKind;
   readonly leadership: LeadershipTerm | null;
-  readonly readOnly: { readonly on: boolean; readonly reason: string | null };
+  readonly readOnly: { readonly on: boolean; readonly reason: ReadOnlyReason | null };
+  readonly readOnlyCauses: ReadonlySet<ReadOnlyCause>;
   /** Follower: the leader's HTTP URL as it told, null when unknown. */
   readonly leaderHttpUrl: string | null;
   lead(kind: "none" | "leader", term: Term): LeadershipTerm;
+  /** Goes on with the same leadership, as the other kind of leader: with a listener or without. */
+  leadAs(kind: "none" | "leader"): void;
   follow(): void;
-  setReadOnly(reason: string | null): void;
+  setReadOnly(cause: ReadOnlyCause, on: boolean): void;
   setLeaderHttpUrl(url: string | null): void;
   /** The gate of the commit path: the leadership to write under, or `not_leader`, `read_only`, `closing`. */
   gate(): LeadershipTerm;
@@ -36,7 +47,7 @@ export function role(nodeId: NodeId): Role {
   let kind: RoleKind = "none";
   let leadership: LeadershipTerm | null = null;
   let ending = new AbortController();
-  let readOnlyReason: string | null = null;
+  const causes = new Set<ReadOnlyCause>();
   let leaderHttpUrl: string | null = null;
   let closed = false;
   const endLeadership = (): void => {
@@ -51,8 +62,10 @@ export function role(nodeId: NodeId): Role {
       return leadership;
     },
     get readOnly() {
-      return { on: readOnlyReason !== null, reason: readOnlyReason };
+      const reason = reasonOf(causes);
+      return { on: reason !== null, reason };
     },
+    readOnlyCauses: causes,
     get leaderHttpUrl() {
       return leaderHttpUrl;
     },
@@ -64,12 +77,17 @@ export function role(nodeId: NodeId): Role {
       leadership = { epoch: term.epoch, run: term.run, nodeId, signal: ending.signal };
       return leadership;
     },
+    leadAs(as) {
+      assert(leadership !== null, "only a leader goes on leading");
+      kind = as;
+    },
     follow() {
       endLeadership();
       kind = "follower";
     },
-    setReadOnly(reason) {
-      readOnlyReason = reason;
+    setReadOnly(cause, on) {
+      if (on) causes.add(cause);
+      else causes.delete(cause);
     },
     setLeaderHttpUrl(url) {
       leaderHttpUrl = url;
@@ -84,9 +102,10 @@ export function role(nodeId: NodeId): Role {
           details: { leader: leaderHttpUrl },
         });
       }
-      if (readOnlyReason !== null) {
-        throw new DfdbError("read_only", `Database is in read-only mode (${readOnlyReason})`, {
-          details: { reason: readOnlyReason },
+      if (causes.size > 0) {
+        const reason = reasonOf(causes);
+        throw new DfdbError("read_only", `Database is in read-only mode (${reason})`, {
+          details: { reason },
         });
       }
       return leadership;
@@ -96,6 +115,12 @@ export function role(nodeId: NodeId): Role {
       endLeadership();
     },
   };
+}
+
+/** What is told of several causes: the one that an operator's `read-write` does not end. */
+function reasonOf(causes: ReadonlySet<ReadOnlyCause>): ReadOnlyReason | null {
+  if (causes.has("mirror_ahead") || causes.has("follower_ahead")) return "behind_followers";
+  return causes.has("operator") ? "operator" : null;
 }
 
 /**

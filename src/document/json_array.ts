@@ -39,8 +39,8 @@ export function* arrayElements(bytes: Uint8Array, limits: ArrayLimits): Generato
   if (at < bytes.length) throw malformed("something follows the JSON array", at);
 }
 
-/** Index past the element that begins at `at`. */
-function elementEnd(bytes: Uint8Array, at: number): number {
+/** Index past the element that begins at `at`; which closing bracket it has is not checked. */
+export function elementEnd(bytes: Uint8Array, at: number): number {
   const code = bytes[at];
   if (code === undefined) throw malformed("the JSON array is not closed", at);
   if (code === quote) return stringEnd(bytes, at);
@@ -95,7 +95,7 @@ function scalarEnd(bytes: Uint8Array, start: number): number {
   return bytes.length;
 }
 
-function skipSpace(bytes: Uint8Array, start: number): number {
+export function skipSpace(bytes: Uint8Array, start: number): number {
   for (let at = start; at < bytes.length; at++) {
     const code = bytes[at];
     if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return at;

@@ -130,13 +130,17 @@ function put(
   const operations: Operation[] = [];
   let collection = info?.number;
   if (collection === undefined) {
-    if (tx.collections().length >= limits.collectionsMax) {
-      throw new DfdbError("bad_request", `A database holds at most ${limits.collectionsMax} collections`);
-    }
+    checkCollections(tx.collections().length);
     collection = tx.newCollectionNumber();
     operations.push({ kind: "createCollection", collection, name });
   }
   operations.push({ kind: "put", collection, id: document.id, previous, body: document.body });
   const { seq } = tx.append(operations, wallMs);
   return { id: document.id, seq, created: previous === 0 };
+}
+
+/** Throws `bad_request` when `count` collections leave no room for one more. */
+export function checkCollections(count: number): void {
+  if (count < limits.collectionsMax) return;
+  throw new DfdbError("bad_request", `A database holds at most ${limits.collectionsMax} collections`);
 }

@@ -4,32 +4,43 @@
  *    everything that arrives while a commit runs, shares one transaction and one fsync.
  * 2. A flush runs the plans in order in one write transaction. A plan that throws before it appended anything fails
  *    alone. The gate is asked last, in the same macrotask as COMMIT: nothing can change in between.
- * 3. After COMMIT every plan of the group is answered and the commit signal tells the new end of the log.
+ * 3. After COMMIT the commit signal tells the new end of the log, and every plan of the group is answered: at once, or
+ *    when enough followers hold the group. The next group does not wait for that.
  * 4. If something failed that concerns the whole transaction, nothing was kept: the plans run again one by one, so
  *    that only the guilty one fails.
+ * 5. A sliced plan, or an apply of a large entry, has a transaction over many macrotasks to itself; the queue waits.
  */
 import { assert, InvariantError } from "../base/assert.ts";
 import { DfdbError, messageOf } from "../base/errors.ts";
+import type { WallMs } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Emitter, Signal } from "../base/signal.ts";
 import { signal } from "../base/signal.ts";
 import type { Clock } from "../runtime/runtime.ts";
 import type { LogEntry, Position } from "../storage/log.ts";
 import { samePosition } from "../storage/log.ts";
+import { isLarge } from "../storage/entry_codec.ts";
 import type { Storage, WriteTransaction } from "../storage/storage.ts";
-import type { Committed, Gate, Plan } from "./plan.ts";
+import type { Committed, Gate, Leadership, Plan, SlicedPlan } from "./plan.ts";
+import { applyInSlices, writeInSlices } from "./sliced_write.ts";
 
 export interface Engine {
   /** The end of the log; emits after every commit and every apply. */
   readonly committed: Signal<Position>;
   /**
-   * Resolves when the plan is durable here. Rejects with what the plan threw, with what the gate says, `busy` (queue
-   * full), `closing`, `disk_full`, or `outcome_unknown` when the disk failed in COMMIT.
+   * Resolves when the plan is durable here, and, if it wrote, what `replicated` waits for has come. Rejects with what
+   * the plan threw, with what the gate says, `busy` (queue full), `closing`, `disk_full`, with `outcome_unknown` when the
+   * disk failed in COMMIT, or with what `replicated` rejects with: the write is durable here then.
    */
-  submit<Value>(plan: Plan<Value>): Promise<Committed<Value>>;
-  /** Follower: applies entries in one transaction, durable when it returns. Throws as `WriteTransaction.apply`. */
-  apply(entries: readonly LogEntry[]): Position;
-  /** Refuses new plans with `closing` and resolves when what was queued is answered. */
+  submit<Value>(plan: Plan<Value> | SlicedPlan<Value>): Promise<Committed<Value>>;
+  /**
+   * Follower: applies entries in one transaction, durable when it returns or resolves; a promise where one of them is
+   * large, or something else has the database to itself. Throws or rejects as `WriteTransaction.apply`: nothing was kept.
+   */
+  apply(entries: readonly LogEntry[]): Position | Promise<Position>;
+  /** `Storage.exchange`, when what has begun is over; then tells where the log ends now. Writes wait meanwhile. */
+  exchange(run: () => Promise<void>): Promise<void>;
+  /** Refuses new plans with `closing` and resolves when all that was begun is over and answered. */
   close(): Promise<void>;
 }
 
@@ -37,19 +48,30 @@ export interface EngineOptions {
   readonly storage: Storage;
   readonly clock: Clock;
   readonly gate: Gate;
+  /**
+   * Asked after each commit with the new end of the log: null when the writes may be answered at once, else what has to
+   * resolve first. A rejection goes to every plan of the group that wrote.
+   */
+  readonly replicated?: (position: Position) => Promise<void> | null;
   /** Called after a commit whose outcome nobody can know: the process must end. */
   readonly onFatal: (error: DfdbError) => void;
   /** Called when the disk is full; nothing was kept. */
   readonly onDiskFull: (error: DfdbError) => void;
 }
 
-interface Queued {
-  readonly plan: Plan<unknown>;
+interface Answer {
   readonly resolve: (committed: Committed<unknown>) => void;
   readonly reject: (error: unknown) => void;
 }
 
-type Outcome = { readonly value: unknown; readonly position: Position } | { readonly error: unknown };
+interface Queued extends Answer {
+  readonly plan: Plan<unknown> | SlicedPlan<unknown>;
+}
+
+/** `wrote`: the plan's own entries are in the log. */
+type Outcome =
+  | { readonly value: unknown; readonly position: Position; readonly wrote: boolean }
+  | { readonly error: unknown };
 
 /** Thrown to leave a transaction in which nothing was written; never seen outside. */
 class NothingToCommit extends Error {}
@@ -63,7 +85,13 @@ class CommitQueue implements Engine {
   readonly #committed: Emitter<Position>;
   #queue: Queued[] = [];
   #queuedBytes = 0;
+  /** What wants the database for more than a macrotask, and waits for its turn; each calls `#over` at its end. */
+  readonly #jobs: (() => void)[] = [];
   #scheduled = false;
+  /** One of them has it. */
+  #exclusive = false;
+  /** Plans that are committed and wait for followers. */
+  #waiting = 0;
   #closing = false;
   #idle: (() => void) | null = null;
 
@@ -76,10 +104,10 @@ class CommitQueue implements Engine {
     return this.#committed;
   }
 
-  submit<Value>(plan: Plan<Value>): Promise<Committed<Value>> {
+  submit<Value>(plan: Plan<Value> | SlicedPlan<Value>): Promise<Committed<Value>> {
     if (this.#closing) return Promise.reject(new DfdbError("closing", "This node is stopping"));
     if (
-      this.#queue.length >= limits.commitQueueMax ||
+      this.#queue.length + this.#waiting >= limits.commitQueueMax ||
       (this.#queue.length > 0 && this.#queuedBytes + plan.bytes > limits.commitQueueBytesMax)
     ) {
       return Promise.reject(new DfdbError("busy", "Too many writes are waiting; try again in a moment"));
@@ -91,7 +119,68 @@ class CommitQueue implements Engine {
     });
   }
 
-  apply(entries: readonly LogEntry[]): Position {
+  apply(entries: readonly LogEntry[]): Position | Promise<Position> {
+    const large = entries.some(({ payload }) => isLarge(payload));
+    if (!large && !this.#exclusive && this.#jobs.length === 0) return this.#applyAtOnce(entries);
+    return new Promise((resolve, reject) => {
+      this.#jobs.push(() => this.#applyInSlices(entries, resolve, reject));
+      this.#schedule();
+    });
+  }
+
+  exchange(run: () => Promise<void>): Promise<void> {
+    const { storage } = this.#options;
+    return new Promise((resolve, reject) => {
+      this.#jobs.push(() => {
+        const ended = storage.exchange(run).finally(() => {
+          this.#committed.emit(storage.log.last);
+          this.#over();
+        });
+        ended.then(resolve, reject);
+      });
+      this.#schedule();
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing = true;
+    if (this.#isIdle()) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#idle = resolve;
+    });
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#exclusive) return;
+    this.#scheduled = true;
+    this.#options.clock.macrotask(() => {
+      this.#scheduled = false;
+      const job = this.#jobs.shift() ?? this.#takeGroup();
+      if (typeof job === "function") {
+        this.#exclusive = true;
+        return job();
+      }
+      this.#commit(job);
+      this.#next();
+    });
+  }
+
+  /** Goes on with what waits. */
+  #next(): void {
+    if (this.#queue.length > 0 || this.#jobs.length > 0) this.#schedule();
+    else if (this.#isIdle()) this.#idle?.();
+  }
+
+  #over(): void {
+    this.#exclusive = false;
+    this.#next();
+  }
+
+  #isIdle(): boolean {
+    return this.#queue.length === 0 && this.#jobs.length === 0 && !this.#exclusive && this.#waiting === 0;
+  }
+
+  #applyAtOnce(entries: readonly LogEntry[]): Position {
     const position = this.#options.storage.write((tx) => {
       let last = tx.position;
       for (const entry of entries) last = tx.apply(entry);
@@ -101,32 +190,42 @@ class CommitQueue implements Engine {
     return position;
   }
 
-  close(): Promise<void> {
-    this.#closing = true;
-    if (this.#queue.length === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#idle = resolve;
+  #applyInSlices(
+    entries: readonly LogEntry[],
+    resolve: (position: Position) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const { storage, clock } = this.#options;
+    writeInSlices(storage, clock, {
+      slices: (tx) => applyInSlices(tx, entries),
+      beforeCommit: () => {},
+      done: (position) => {
+        resolve(position);
+        this.#committed.emit(position);
+        this.#over();
+      },
+      failed: (error) => {
+        reject(error);
+        this.#over();
+      },
     });
   }
 
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.#options.clock.macrotask(() => {
-      this.#scheduled = false;
-      this.#commit(this.#takeGroup());
-      if (this.#queue.length > 0) this.#schedule();
-      else this.#idle?.();
-    });
-  }
-
-  /** The longest head of the queue that fits one commit. */
-  #takeGroup(): Queued[] {
+  /** The longest head of the queue that fits one commit; a sliced plan at its head as what carries it out. */
+  #takeGroup(): readonly Queued[] | (() => void) {
+    const [head] = this.#queue;
+    if (head !== undefined && "slices" in head.plan) {
+      const { plan } = head;
+      this.#queue.shift();
+      this.#queuedBytes -= plan.bytes;
+      return () => this.#commitInSlices(head, plan);
+    }
     let count = 0, bytes = 0;
     for (const queued of this.#queue) {
       if (
         count > 0 &&
-        (count >= limits.commitGroupMax || bytes + queued.plan.bytes > limits.commitGroupBytesMax)
+        ("slices" in queued.plan || count >= limits.commitGroupMax ||
+          bytes + queued.plan.bytes > limits.commitGroupBytesMax)
       ) break;
       count++;
       bytes += queued.plan.bytes;
@@ -148,42 +247,96 @@ class CommitQueue implements Engine {
     } catch (error) {
       if (!(error instanceof NothingToCommit)) return this.#failed(group, error);
     }
+    this.#answer(group, outcomes, before);
+  }
+
+  #commitInSlices(queued: Queued, plan: SlicedPlan<unknown>): void {
+    const { storage, clock, gate } = this.#options, before = storage.log.last, outcomes: Outcome[] = [];
+    let leadership: Leadership | null = null;
+    const begin = (tx: WriteTransaction, wallMs: WallMs) => this.#beginRun(tx, leadership = gate(), wallMs);
+    writeInSlices(storage, clock, {
+      *slices(tx) {
+        const wallMs = clock.wall(), written = begin(tx, wallMs);
+        const value = yield* plan.slices(tx, wallMs);
+        outcomes.push({ value, position: tx.position, wrote: !samePosition(written, tx.position) });
+        if (samePosition(written, tx.position)) throw new NothingToCommit();
+      },
+      beforeCommit: () => {
+        if (gate().run !== leadership?.run) throw new DfdbError("not_leader", "The leadership has changed");
+      },
+      done: () => {
+        this.#answer([queued], outcomes, before);
+        this.#over();
+      },
+      failed: (error) => {
+        if (error instanceof NothingToCommit) this.#answer([queued], outcomes, before);
+        else this.#failed([queued], error);
+        this.#over();
+      },
+    });
+  }
+
+  /** After COMMIT: tells the new end of the log and answers, those that wrote when the followers have it. */
+  #answer(group: readonly Queued[], outcomes: readonly Outcome[], before: Position): void {
     const after = this.#options.storage.log.last, unchanged = samePosition(before, after);
-    group.forEach((queued, i) => {
+    const wait = unchanged ? null : this.#options.replicated?.(after) ?? null;
+    // The followers have to get it before they can hold it; without a wait the clients come first.
+    if (wait !== null) this.#committed.emit(after);
+    const waiting: (() => void)[] = [], rejects: Answer["reject"][] = [];
+    group.forEach(({ resolve, reject }, i) => {
       const outcome = outcomes[i];
       assert(outcome !== undefined, "every plan of a committed group has an outcome");
-      if ("error" in outcome) queued.reject(outcome.error);
+      if ("error" in outcome) return reject(outcome.error);
+      const { value } = outcome;
       // Where nothing was kept, a position inside the transaction (after the run's term entry) never came to be.
-      else queued.resolve(unchanged ? { value: outcome.value, position: after } : outcome);
+      const position = unchanged ? after : outcome.position;
+      if (wait === null || !outcome.wrote) return resolve({ value, position });
+      waiting.push(() => resolve({ value, position }));
+      rejects.push(reject);
     });
-    if (!unchanged) this.#committed.emit(after);
+    if (wait === null) {
+      if (!unchanged) this.#committed.emit(after);
+      return;
+    }
+    this.#waiting += waiting.length;
+    const over = (answer: () => void): void => {
+      this.#waiting -= waiting.length;
+      answer();
+      this.#next();
+    };
+    wait.then(
+      () => over(() => waiting.forEach((resolve) => resolve())),
+      (error: unknown) => over(() => rejects.forEach((reject) => reject(error))),
+    );
   }
 
   #runGroup(tx: WriteTransaction, group: readonly Queued[], outcomes: Outcome[]): void {
     const leadership = this.#options.gate();
     const wallMs = this.#options.clock.wall();
-    const begin = tx.position;
-    if (begin.run !== leadership.run) {
-      // The run's first write: its `term` entry goes before it, in the same transaction.
-      tx.append(
-        [{ kind: "term", epoch: leadership.epoch, run: leadership.run, nodeId: leadership.nodeId }],
-        wallMs,
-      );
-    }
-    const written = tx.position;
+    const begin = tx.position, written = this.#beginRun(tx, leadership, wallMs);
     for (const { plan } of group) {
+      assert("run" in plan, "a sliced plan is alone in its transaction");
       const last = tx.position;
       try {
-        const value = plan.run(tx, wallMs);
-        outcomes.push({ value, position: tx.position });
+        const value = plan.run(tx, wallMs), position = tx.position;
+        outcomes.push({ value, position, wrote: position !== last });
       } catch (error) {
         // Thrown after an append: the transaction holds a part of the plan and cannot be kept.
         if (!(error instanceof DfdbError) || !samePosition(last, tx.position)) throw error;
         outcomes.push({ error });
       }
     }
-    if (samePosition(written, tx.position)) throw new NothingToCommit();
+    const begun = !samePosition(begin, tx.position) &&
+      group.some(({ plan }) => "beginsRun" in plan && plan.beginsRun);
+    if (samePosition(written, tx.position) && !begun) throw new NothingToCommit();
     assert(this.#options.gate().run === leadership.run, "leadership does not change inside a macrotask");
+  }
+
+  /** The run's first write: its `term` entry goes before it, in the same transaction. Returns the log's end then. */
+  #beginRun(tx: WriteTransaction, leadership: Leadership, wallMs: WallMs): Position {
+    const { epoch, run, nodeId } = leadership;
+    if (tx.position.run !== run) tx.append([{ kind: "term", epoch, run, nodeId }], wallMs);
+    return tx.position;
   }
 
   /** Nothing of the group was kept. */

@@ -10,10 +10,21 @@ import type { WriteTransaction } from "../storage/storage.ts";
 export interface Plan<Value> {
   /** Rough size in memory, bytes: bounds the queue and the group. */
   readonly bytes: number;
+  /** The run's `term` entry is kept even when nothing else is written. */
+  readonly beginsRun?: boolean;
   run(tx: WriteTransaction, wallMs: WallMs): Value;
 }
 
-/** The outcome of a plan that is durable on this node. */
+/**
+ * A write that would hold the event loop too long: alone in its transaction, a slice in a macrotask each, nothing kept
+ * when it throws.
+ */
+export interface SlicedPlan<Value> {
+  readonly bytes: number;
+  slices(tx: WriteTransaction, wallMs: WallMs): Generator<void, Value, void>;
+}
+
+/** The outcome of a plan that is durable on this node, and on as many followers as `EngineOptions.replicated` waits for. */
 export interface Committed<Value> {
   readonly value: Value;
   /** The log's end right after the plan: the plan's own entry when it made one. */

@@ -11,9 +11,12 @@ import { documentRoute } from "./documents.ts";
 import type { DescribeFailure } from "./failures.ts";
 import { failureAnswer, failures } from "./failures.ts";
 import { checkPath, pathOf } from "./path.ts";
+import { replicationControlRoutes } from "./replication_control.ts";
 import type { Route } from "./route.ts";
 import { statusRoutes } from "./status.ts";
+import { transactionRoute } from "./tx_batch.ts";
 import type { HttpDependencies } from "./types.ts";
+import { verifyRoutes } from "./verify.ts";
 
 const methods = ["get", "put", "post", "delete"] as const;
 
@@ -23,8 +26,11 @@ export function httpApp(dependencies: HttpDependencies): HttpHandler {
   const describe = failures(dependencies);
   const app = router([
     ...statusRoutes(dependencies),
+    ...replicationControlRoutes(dependencies),
+    ...verifyRoutes(dependencies, describe),
     ...collectionRoutes(dependencies, newId),
     bulkRoute(dependencies, newId, describe),
+    transactionRoute(dependencies, newId, describe),
     documentRoute(dependencies),
   ], describe);
   const checkAccess = access(dependencies.security);

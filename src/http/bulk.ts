@@ -54,7 +54,7 @@ export function bulkRoute(
 }
 
 /** Finds where each element is. Throws for what is no array, or too large a one, before anything is written. */
-async function separate(
+export async function separate(
   bytes: Uint8Array,
   dependencies: HttpDependencies,
   turns: Turns,
@@ -112,7 +112,7 @@ function fillSlice(load: BulkLoad, elements: readonly Uint8Array[], at: number, 
 }
 
 /** Tells when a long job has had its turn. */
-class Turns {
+export class Turns {
   readonly #clock: Clock;
   #begunMs: number;
 

@@ -20,6 +20,14 @@ export const listQuery = v.object({
 
 export const bulkQuery = v.object({ atomic: flag, skipIndexes: flag });
 
+export const verifyQuery = v.object({
+  at: v.optional(v.string()),
+  collection: v.optional(v.string()),
+  documents: flag,
+});
+
+export const readyQuery = v.object({ maxLagSeq: v.optional(natural), maxLagMs: v.optional(natural) });
+
 export const databaseQuery = v.object({ database: v.optional(v.string()) });
 
 /** Reads the parameters of `request` by `schema`; throws `bad_request`, also for one that is given twice. */

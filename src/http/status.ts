@@ -2,6 +2,7 @@
 import { DfdbError } from "../base/errors.ts";
 import { positionText } from "../storage/position_text.ts";
 import { json } from "./answers.ts";
+import { readQuery, readyQuery } from "./query.ts";
 import type { Handler, Route } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
 
@@ -31,8 +32,8 @@ function health({ node }: HttpDependencies): Handler {
 }
 
 function ready({ node }: HttpDependencies): Handler {
-  return () => {
-    const reason = node.notReady();
+  return (c) => {
+    const reason = node.notReady(readQuery(c.req.raw, readyQuery));
     if (reason !== null) throw new DfdbError("not_ready", reason, { details: { ready: false } });
     return json({ ready: true });
   };
@@ -43,7 +44,7 @@ function version({ node }: HttpDependencies): Handler {
   return () => json({ version: node.version, sha: "dev", builtAt: null, image: null, node: node.nodeName });
 }
 
-function stats({ storage }: HttpDependencies): Handler {
+function stats({ storage, node }: HttpDependencies): Handler {
   return () => {
     const { path, fileBytes, pageCount, logEntries, logBytes } = storage.stats();
     const { collections, position } = storage.read((view) => ({
@@ -65,6 +66,7 @@ function stats({ storage }: HttpDependencies): Handler {
       position: positionText(position, position.seq),
       logEntries,
       logBytes,
+      stall: node.stalls(),
     });
   };
 }

@@ -2,7 +2,9 @@
 import type { Engine } from "../engine/engine.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Clock, Random } from "../runtime/runtime.ts";
+import type { Term } from "../storage/log.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { Verify } from "./verify_types.ts";
 
 export interface HttpDependencies {
   readonly storage: Storage;
@@ -11,6 +13,8 @@ export interface HttpDependencies {
   readonly random: Random;
   readonly logger: Logger;
   readonly node: NodeView;
+  readonly control: NodeControl;
+  readonly verify: Verify;
   readonly security: HttpSecurity;
   readonly limits: HttpRequestLimits;
 }
@@ -42,5 +46,24 @@ export interface NodeView {
   /** The answer of `GET /replication/status`, complete. */
   replicationStatus(): Readonly<Record<string, unknown>>;
   /** Null when ready, else why not (a sentence). */
-  notReady(): string | null;
+  notReady(bounds: LagBounds): string | null;
+  /** How long the main thread was held, ms; `recentMs` since this was last asked. */
+  stalls(): { readonly longestMs: number; readonly recentMs: number; readonly over: number };
+}
+
+/** How far behind a follower may be and still be ready; nothing given: it must have caught up. */
+export interface LagBounds {
+  readonly maxLagSeq?: number | undefined;
+  readonly maxLagMs?: number | undefined;
+}
+
+/** Changes of the node's role. Each rejects with a DfdbError that is the client's answer when the node does not take it now. */
+export interface NodeControl {
+  /** `secret` undefined: the configured one. */
+  startLeader(port: number, secret: string | undefined): Promise<void>;
+  startFollower(hostname: string, port: number, secret: string | undefined): Promise<void>;
+  setReadOnly(on: boolean): Promise<void>;
+  /** The term that began. */
+  acceptLoss(): Promise<Term>;
+  resync(): Promise<void>;
 }

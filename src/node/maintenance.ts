@@ -1,6 +1,6 @@
 /** Work that nobody waits for, kept off the commit path and in slices. */
 import { DfdbError } from "../base/errors.ts";
-import type { WallMs } from "../base/ids.ts";
+import type { Seq, WallMs } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Signal } from "../base/signal.ts";
@@ -17,17 +17,24 @@ export interface MaintenanceOptions {
   /** The log is kept to so many bytes and for so long, whichever is reached first. */
   readonly logBytesMax: number;
   readonly logAgeMs: number;
+  /** Entries from here on do not go by their age: a kept snapshot needs them. */
+  readonly keepFrom?: () => Seq | undefined;
+  /** Moves into the data file, in a worker, what is too much of the WAL for this thread. */
+  readonly checkpoint?: () => Promise<unknown>;
   /** The disk failed: the process must end. */
   readonly onFatal: (error: DfdbError) => void;
 }
 
 /**
  * Checkpoints, frees dropped collections and trims the log: after commits, and once a minute for what is too old.
- * Each slice has a macrotask of its own. Returns what stops it.
+ * Each slice has a macrotask of its own. Returns what stops it; resolves when no worker is at it any more.
  */
-export function maintenance(options: MaintenanceOptions): () => void {
+export function maintenance(options: MaintenanceOptions): () => Promise<void> {
   const { clock, committed, logger, onFatal } = options;
-  const nextSlice = slices(options);
+  let moving: Promise<void> | null = null;
+  const nextSlice = slices(options, () => {
+    if (moving === null && options.storage.checkpointIfDue()) moving = move();
+  });
   let scheduled = false, stopped = false, full = false, timer: Timer | null = null;
   const run = (): void => {
     scheduled = false;
@@ -36,11 +43,23 @@ export function maintenance(options: MaintenanceOptions): () => void {
       if (nextSlice()) schedule();
       full = false;
     } catch (error) {
-      if (!(error instanceof DfdbError)) throw error;
-      if (error.code !== "disk_full") return onFatal(error);
-      // Nothing is lost: the WAL and the log stay as long as they are. The next commit or minute tries again.
-      if (!full) logger.warn("the disk is full: the data file cannot be tidied", { error: error.message });
-      full = true;
+      failed(error);
+    }
+  };
+  const failed = (error: unknown): void => {
+    if (!(error instanceof DfdbError)) throw error;
+    if (error.code !== "disk_full") return onFatal(error);
+    // Nothing is lost: the WAL and the log stay as long as they are. The next commit or minute tries again.
+    if (!full) logger.warn("the disk is full: the data file cannot be tidied", { error: error.message });
+    full = true;
+  };
+  const move = async (): Promise<void> => {
+    try {
+      await options.checkpoint?.();
+    } catch (error) {
+      failed(error);
+    } finally {
+      moving = null;
     }
   };
   const schedule = (): void => {
@@ -58,10 +77,11 @@ export function maintenance(options: MaintenanceOptions): () => void {
   const unsubscribe = committed.subscribe(schedule);
   everyMinute();
   schedule();
-  return () => {
+  return async () => {
     stopped = true;
     timer?.cancel();
     unsubscribe();
+    await moving;
   };
 }
 
@@ -72,13 +92,18 @@ interface Slices {
   lookAtAge(): void;
 }
 
-function slices({ storage, clock, logBytesMax, logAgeMs }: MaintenanceOptions): Slices {
+function slices(
+  { storage, clock, logBytesMax, logAgeMs, keepFrom: keep }: MaintenanceOptions,
+  checkpoint: () => void,
+): Slices {
   const wallNow = settledWall(clock, Math.min(limits.wallSettleMs, logAgeMs));
   let now: WallMs | null = null;
   const next = (): boolean => {
-    storage.checkpointIfDue();
+    checkpoint();
     if (storage.reclaim()) return true;
+    const keepFrom = keep?.();
     const more = storage.trimLog({
+      ...(keepFrom === undefined ? {} : { keepFrom }),
       bytesMax: logBytesMax,
       age: now === null ? null : { msMax: logAgeMs, now },
     });

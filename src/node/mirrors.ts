@@ -11,8 +11,6 @@ import type { Files } from "../runtime/files.ts";
 import type { Position } from "../storage/log.ts";
 
 export interface Mirrors {
-  /** Set at start when a mirror was ahead of the database: the data file is older than its sidecar. */
-  readonly aheadBy: number;
   /** Writes what is due and stops. */
   close(): Promise<void>;
 }
@@ -23,16 +21,22 @@ export interface MirrorOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly committed: Signal<Position>;
+  /** The data file is older than its sidecar, by so many entries (0: only its epoch is). Called before that is overwritten. */
+  readonly onAhead: (missingEntries: number) => void;
 }
 
 /** Compares the mirrors with the database, rewrites what differs, then follows the commits at most every 200 ms. */
 export async function mirrors(options: MirrorOptions): Promise<Mirrors> {
-  const { dataPath, files, clock, logger, committed } = options;
+  const { dataPath, files, clock, logger, committed, onAhead } = options;
   const seqPath = `${dataPath}.followerseq`, termPath = `${dataPath}.term`;
-  const written = { seq: await readNumber(files, seqPath), epoch: await readNumber(files, termPath) };
+  const written = {
+    seq: await readMirror(files, seqPath, logger),
+    epoch: await readMirror(files, termPath, logger),
+  };
   const { seq, epoch } = committed.value;
-  const aheadBy = Math.max(0, (written.seq ?? 0) - seq);
-  if (seq > 0 && (written.seq !== seq || written.epoch !== epoch)) {
+  if ((written.seq ?? 0) > seq || (written.epoch ?? 0) > epoch) {
+    onAhead(Math.max(0, (written.seq ?? 0) - seq));
+  } else if (seq > 0 && (written.seq !== seq || written.epoch !== epoch)) {
     logger.warn("position mirrors differ from the database and are written anew", {
       mirrorSeq: written.seq,
       databaseSeq: seq,
@@ -62,7 +66,6 @@ export async function mirrors(options: MirrorOptions): Promise<Mirrors> {
   const unsubscribe = committed.subscribe(due);
   await write();
   return {
-    aheadBy,
     async close() {
       unsubscribe();
       timer?.cancel();
@@ -78,9 +81,14 @@ function number8(value: number): Uint8Array {
   return bytes;
 }
 
-async function readNumber(files: Files, path: string): Promise<number | null> {
+/** Null when there is none, or when it is not 8 bytes of a number that can be: that is told. */
+async function readMirror(files: Files, path: string, logger: Logger): Promise<number | null> {
   const bytes = await files.read(path);
-  if (bytes === null || bytes.length !== 8) return null;
-  const value = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
-  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : null;
+  if (bytes === null) return null;
+  const value = bytes.length === 8
+    ? new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true)
+    : null;
+  if (value !== null && value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
+  logger.warn("a position mirror holds no number", { path, bytes: bytes.length });
+  return null;
 }

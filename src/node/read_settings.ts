@@ -153,6 +153,10 @@ function checkTogether(settings: Settings): void {
       wrong("--leader-port", "a follower needs the replication port of its leader");
     }
   }
+  if ((settings.tlsCertPath === null) !== (settings.tlsKeyPath === null)) {
+    const [given, missing] = settings.tlsKeyPath === null ? ["certPath", "keyPath"] : ["keyPath", "certPath"];
+    wrong(`security.tls.${missing}`, `security.tls.${given} is set, and both belong together`);
+  }
   if (settings.publicBaseUrl !== null && !/^https?:\/\/[^\s/]+/.test(settings.publicBaseUrl)) {
     wrong("--public-base-url", "expected a URL that begins with http:// or https://");
   }

@@ -5,18 +5,22 @@ import type { Role } from "../cluster/role.ts";
 import type { Engine } from "../engine/engine.ts";
 import { followLeader } from "../replication/follow_leader.ts";
 import { serveFollowers } from "../replication/serve_followers.ts";
-import type { FollowerServer, Identity, LeaderFollowing, StreamTuning } from "../replication/types.ts";
+import type { SyncAcks, SyncSettings } from "../replication/sync_acks.ts";
+import { syncAcks } from "../replication/sync_acks.ts";
+import type {
+  FollowerServer,
+  Identity,
+  LeaderFollowing,
+  Resync,
+  SnapshotSource,
+  StreamTuning,
+} from "../replication/types.ts";
+import type { TlsClient, TlsServer } from "../runtime/net.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { NodeStore, Storage } from "../storage/storage.ts";
+import type { BehindFollowers } from "./behind_followers.ts";
+import type { KeptState } from "./kept_state.ts";
 import type { Settings } from "./settings.ts";
-
-export interface Replication {
-  readonly server: FollowerServer | null;
-  readonly following: LeaderFollowing | null;
-  /** Null when this node may serve reads that are fresh enough, else why not. */
-  notReady(): string | null;
-  close(): Promise<void>;
-}
 
 export interface ReplicationParts {
   readonly runtime: Runtime;
@@ -26,66 +30,89 @@ export interface ReplicationParts {
   readonly nodeStore: NodeStore;
   readonly engine: Engine;
   readonly role: Role;
-  readonly httpUrl: string;
+  readonly kept: KeptState;
+  readonly behind: BehindFollowers;
+  readonly snapshots: SnapshotSource;
+  readonly resync: Resync;
+  /** Base URL of this node's HTTP API, null when it has none. */
+  readonly httpUrl: string | null;
+  readonly tls: { readonly server: TlsServer | null; readonly client: TlsClient | null };
+  readonly sync: SyncNumbers;
 }
 
-/** Starts what the role asks for. Throws `port_in_use` when the replication port is taken. */
-export async function startReplication(parts: ReplicationParts): Promise<Replication> {
-  const server = parts.role.kind === "leader" ? await serve(parts) : null;
-  const following = parts.role.kind === "follower" ? follow(parts) : null;
-  return {
-    server,
-    following,
-    notReady() {
-      const status = following?.status();
-      if (status === undefined || status.state === "streaming") return null;
-      const error = status.lastError === null
-        ? ""
-        : ` (${status.lastError.code}: ${status.lastError.message})`;
-      return `This follower is ${status.state.replace("_", " ")}${error}`;
-    },
-    async close() {
-      await following?.close();
-      await server?.close();
-    },
-  };
+/** Semi-synchronous replication; may change while the node runs. */
+export interface SyncNumbers {
+  required: number;
+  timeoutMs: number;
 }
 
-function serve(parts: ReplicationParts): Promise<FollowerServer> {
-  const { runtime, settings, logger, storage, engine, role } = parts;
-  const hostname = settings.replicationBind ??
-    (settings.replicationSecret === null ? "127.0.0.1" : "0.0.0.0");
+/** Where a leader listens. */
+export interface ListenFor {
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** Default: the setting, else all interfaces with a secret, loopback without. */
+  readonly hostname?: string;
+  /** Default: the setting. */
+  readonly secret?: string | null;
+}
+
+/** Which leader to follow. */
+export interface LeaderAt {
+  readonly hostname: string;
+  readonly port: number;
+  /** Default: the setting. */
+  readonly secret?: string | null;
+}
+
+/** What the answers to writes wait for while this node serves followers. */
+export function waitsFor({ runtime, settings, sync }: ReplicationParts): SyncAcks {
+  const candidates = settings.syncCandidates as SyncSettings["candidates"];
+  return syncAcks({ clock: runtime.clock, settings: () => ({ ...sync, candidates }) });
+}
+
+/** Throws `port_in_use` when the port is taken. */
+export function serve(parts: ReplicationParts, listen: ListenFor, acks: SyncAcks): Promise<FollowerServer> {
+  const { runtime, settings, logger, storage, engine, role, behind, snapshots, tls } = parts;
+  const secret = listen.secret ?? settings.replicationSecret;
+  const hostname = listen.hostname ?? settings.replicationBind ?? (secret === null ? "127.0.0.1" : "0.0.0.0");
   return serveFollowers({
     runtime,
     logger,
     identity: identity(parts),
     databaseId: storage.databaseId,
-    secret: settings.replicationSecret,
+    secret,
     log: storage.log,
     committed: engine.committed,
     readOnly: () => role.readOnly.on,
     tuning: tuning(settings),
-    listen: { hostname, port: settings.replicationPort },
+    listen: { hostname, port: listen.port },
+    snapshots,
+    onAhead: (follower) => behind.onAhead(follower),
+    onFound(follower) {
+      behind.onFound(follower);
+      acks.found(follower);
+    },
+    tls: tls.server,
   });
 }
 
-function follow(parts: ReplicationParts): LeaderFollowing {
-  const { runtime, settings, logger, storage, nodeStore, engine, role } = parts;
+export function follow(parts: ReplicationParts, leader: LeaderAt): LeaderFollowing {
+  const { runtime, settings, logger, storage, kept, engine, role, resync, tls } = parts;
   return followLeader({
     runtime,
     logger,
     identity: identity(parts),
     databaseId: () => storage.databaseId,
     adoptDatabaseId: (id) => {
-      // node.dfdb first: a data file that it does not know would be refused at the next start.
-      const state = nodeStore.state(storage.databaseId);
-      if (state !== null) nodeStore.setState(id, state);
+      kept.adopt(id);
       storage.adoptDatabaseId(id);
     },
-    secret: settings.replicationSecret,
-    leader: { hostname: settings.leaderHost as string, port: settings.leaderPort as number },
+    secret: leader.secret ?? settings.replicationSecret,
+    leader,
     log: storage.log,
     apply: (entries) => engine.apply(entries),
+    resync,
+    tls: tls.client,
     onLeaderHint: ({ httpUrl }) => role.setLeaderHttpUrl(httpUrl),
     tuning: tuning(settings),
   });
@@ -103,7 +130,7 @@ function identity({ settings, nodeStore, httpUrl }: ReplicationParts): Identity 
 }
 
 function tuning(settings: Settings): StreamTuning {
-  const { heartbeatMs, followersMax } = settings;
+  const { heartbeatMs, followersMax, snapshotAboveEntries, snapshotBytesPerSecond } = settings;
   return {
     heartbeatMs,
     contactLostMs: Math.max(limits.contactLostMs, heartbeatMs * 5),
@@ -116,5 +143,7 @@ function tuning(settings: Settings): StreamTuning {
     windowBytes: limits.windowBytes,
     followersMax,
     handshakesMax: limits.handshakesMax,
+    snapshotAboveEntries,
+    snapshotBytesPerSecond,
   };
 }

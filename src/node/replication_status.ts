@@ -1,22 +1,60 @@
 /** The answer of `GET /replication/status`: the reference's fields, and what dfdb adds (replication contract, section 10). */
 import type { Role } from "../cluster/role.ts";
-import type { ConnectedFollower, FollowerServer, LeaderFollowing } from "../replication/types.ts";
+import type {
+  ConnectedFollower,
+  FollowerServer,
+  FollowingStatus,
+  LeaderFollowing,
+  RefusedFollower,
+} from "../replication/types.ts";
 import { positionText } from "../storage/position_text.ts";
 import type { NodeId, WallMs } from "../base/ids.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { SyncState } from "../replication/sync_acks.ts";
+import type { NodeDatabase } from "./database.ts";
+import type { SnapshotsStatus } from "./snapshots.ts";
 
 export interface StatusSources {
   readonly nodeName: string;
   readonly nodeId: NodeId;
-  readonly httpUrl: string;
+  readonly httpUrl: string | null;
   readonly role: Role;
   readonly storage: Storage;
   readonly server: FollowerServer | null;
   readonly following: LeaderFollowing | null;
+  readonly snapshots: SnapshotsStatus;
+  readonly stall: { readonly longestMs: number; readonly over: number };
+  /** The data file is older than its sidecar, and no handshake has decided yet. */
+  readonly mirrorAhead: boolean;
+  readonly minSyncReplicas: number;
+  readonly sync: SyncState | null;
   readonly wallMs: WallMs;
   /** What the log is kept to. */
   readonly logBytesMax: number;
   readonly logAgeMs: number;
+}
+
+/** The status of a node as it is now. */
+export function statusOf(database: NodeDatabase): Record<string, unknown> {
+  const { settings, nodeStore, httpUrl, role, storage, replication, snapshots, stalls, behind } = database;
+  const { longestMs, over } = stalls.look();
+  return replicationStatus({
+    nodeName: settings.nodeName,
+    nodeId: nodeStore.nodeId,
+    httpUrl,
+    role,
+    storage,
+    server: replication.server,
+    following: replication.following,
+    snapshots: snapshots.describe(),
+    stall: { longestMs, over },
+    mirrorAhead: behind.suspicious,
+    minSyncReplicas: database.sync.required,
+    sync: replication.acks?.state() ?? null,
+    wallMs: database.runtime.clock.wall(),
+    logBytesMax: settings.logBytesMax,
+    logAgeMs: settings.logAgeMs,
+  });
 }
 
 export function replicationStatus(sources: StatusSources): Record<string, unknown> {
@@ -38,6 +76,7 @@ export function replicationStatus(sources: StatusSources): Record<string, unknow
     leader: leaderBlock(sources),
     follower: followerBlock(sources),
     log: logBlock(sources),
+    stall: sources.stall,
   };
 }
 
@@ -53,7 +92,8 @@ function logBlock({ storage, wallMs, logBytesMax, logAgeMs }: StatusSources): Re
   };
 }
 
-function leaderBlock({ storage, server, role }: StatusSources): Record<string, unknown> {
+function leaderBlock(sources: StatusSources): Record<string, unknown> {
+  const { storage, server, role, snapshots } = sources;
   const followers = server?.followers() ?? [];
   const currentSeq = role.kind === "follower" ? 0 : storage.log.last.seq;
   return {
@@ -61,14 +101,28 @@ function leaderBlock({ storage, server, role }: StatusSources): Record<string, u
     port: server?.port ?? null,
     followerCount: followers.length,
     followers: followers.map((follower) => followerOf(follower, currentSeq)),
+    refused: (server?.refused() ?? []).map(refusedOf),
+    snapshots: {
+      making: snapshots.making === null ? null : { since: iso(snapshots.making.sinceMs) },
+      kept: snapshots.kept.map(({ id, bytes, seq, readers, madeMs }) => (
+        { id, bytes, seq, readers, made: iso(madeMs) }
+      )),
+    },
+    minSyncReplicas: sources.minSyncReplicas,
+    sync: sources.sync,
   };
+}
+
+function refusedOf(refused: RefusedFollower): Record<string, unknown> {
+  const { nodeId, nodeName, code, message, position, atMs } = refused;
+  return { nodeId, nodeName, code, message, position: positionText(position, position.seq), at: iso(atMs) };
 }
 
 function followerOf(follower: ConnectedFollower, currentSeq: number): Record<string, unknown> {
   return {
     endpoint: follower.endpoint,
     httpEndpoint: follower.httpUrl,
-    connectedAt: new Date(follower.connectedAtMs).toISOString(),
+    connectedAt: iso(follower.connectedAtMs),
     handshakeSeq: follower.handshakeSeq,
     worstCaseLagSeq: Math.max(0, currentSeq - follower.ackedSeq),
     nodeId: follower.nodeId,
@@ -78,12 +132,14 @@ function followerOf(follower: ConnectedFollower, currentSeq: number): Record<str
     lagSeq: follower.lagSeq,
     lagMs: Math.round(follower.lagMs),
     bytesInFlight: follower.bytesInFlight,
+    bytesBehind: follower.bytesBehind,
+    snapshot: follower.snapshot,
     state: follower.state,
     mode: follower.mode,
   };
 }
 
-function followerBlock({ storage, following }: StatusSources): Record<string, unknown> {
+function followerBlock({ storage, following, mirrorAhead }: StatusSources): Record<string, unknown> {
   const status = following?.status() ?? null;
   return {
     lastAppliedSeq: status === null ? 0 : storage.log.last.seq,
@@ -99,12 +155,22 @@ function followerBlock({ storage, following }: StatusSources): Record<string, un
     leaderSeq: status?.leaderSeq ?? null,
     leaderReadOnly: status?.leaderReadOnly ?? null,
     leaderTerm: status?.leaderTerm ?? null,
-    lastError: status?.lastError == null ? null : {
-      code: status.lastError.code,
-      message: status.lastError.message,
-      at: new Date(status.lastError.atMs).toISOString(),
-    },
+    snapshot: status?.snapshot ?? null,
+    snapshotsInstalled: status?.snapshotsInstalled ?? 0,
+    rescues: status?.rescues ?? 0,
+    lastError: lastErrorOf(status, mirrorAhead),
   };
+}
+
+function lastErrorOf(status: FollowingStatus | null, mirrorAhead: boolean): Record<string, unknown> | null {
+  const error = status?.lastError ?? null;
+  if (error !== null) return { code: error.code, message: error.message, at: iso(error.atMs) };
+  if (!mirrorAhead || status === null || status.connects > 0) return null;
+  return { code: "unclean_copy", message: "the data file is older than its sidecar", at: null };
+}
+
+function iso(wallMs: number): string {
+  return new Date(wallMs).toISOString();
 }
 
 function rounded(ms: number | null | undefined): number | null {

@@ -1,66 +1,97 @@
 /** Serves the HTTP API of this node: what the API needs of the other parts, and the limits of the server. */
+import { DfdbError } from "../base/errors.ts";
 import type { MonotonicMs } from "../base/ids.ts";
 import { httpApp } from "../http/app.ts";
-import type { NodeView } from "../http/types.ts";
-import type { HttpLimits, HttpServer } from "../runtime/http_host.ts";
-import type { Replication, ReplicationParts } from "./replication.ts";
-import { replicationStatus } from "./replication_status.ts";
+import type { NodeControl, NodeView } from "../http/types.ts";
+import type { HttpHandler, HttpLimits, HttpServer } from "../runtime/http_host.ts";
+import type { NodeDatabase } from "./database.ts";
+import { readiness } from "./readiness.ts";
+import { statusOf } from "./replication_status.ts";
 import type { Settings } from "./settings.ts";
+import { verify } from "./verify.ts";
 import { version } from "./version.ts";
 
-export interface HttpParts extends ReplicationParts {
-  readonly replication: Replication;
-  readonly startedAt: MonotonicMs;
-}
-
 /** Throws `port_in_use` when the HTTP port is taken. */
-export function serveHttp(parts: HttpParts): Promise<HttpServer> {
-  const { runtime, settings, logger, storage, engine } = parts;
-  const handler = httpApp({
-    storage,
-    engine,
-    clock: runtime.clock,
-    random: runtime.random,
-    logger,
-    node: nodeView(parts),
-    security: { apiKey: settings.apiKey },
-    limits: settings,
-  });
-  const hostname = settings.bindAll ? "0.0.0.0" : "127.0.0.1";
-  return runtime.http.serve({
-    hostname,
+export async function serveHttp(database: NodeDatabase, startedAt: MonotonicMs): Promise<HttpServer> {
+  const { runtime, settings, tls } = database;
+  const { handler, close } = httpHandler(database, startedAt);
+  const server = await runtime.http.serve({
+    hostname: settings.bindAll ? "0.0.0.0" : "127.0.0.1",
     port: settings.port,
-    tls: null,
+    tls: tls.server,
     handler,
     limits: serverLimits(settings),
   });
+  return {
+    hostname: server.hostname,
+    port: server.port,
+    async close(graceMs) {
+      await server.close(graceMs);
+      await close();
+    },
+  };
 }
 
-function nodeView(
-  { settings, nodeStore, storage, role, replication, httpUrl, runtime, startedAt }: HttpParts,
-): NodeView {
+/** The API without a port. `close` before the database is closed. */
+export function httpHandler(
+  database: NodeDatabase,
+  startedAt: MonotonicMs,
+): { readonly handler: HttpHandler; close(): Promise<void> } {
+  const { runtime, settings, logger, storage, engine, replication } = database;
+  const { clock, random, workers } = runtime;
+  const verifier = verify({
+    storage,
+    workers,
+    clock,
+    committed: engine.committed,
+    following: () => replication.following,
+  });
+  const handler = httpApp({
+    storage,
+    engine,
+    clock,
+    random,
+    logger,
+    node: nodeView(database, startedAt),
+    control: nodeControl(database),
+    verify: verifier,
+    security: { apiKey: settings.apiKey },
+    limits: settings,
+  });
+  return { handler, close: () => verifier.close() };
+}
+
+function nodeView(database: NodeDatabase, startedAt: MonotonicMs): NodeView {
+  const { settings, role, httpUrl, runtime, stalls } = database;
   return {
     nodeName: settings.nodeName,
     version,
-    httpUrl,
+    httpUrl: httpUrl ?? "",
     role: () => role.kind,
     readOnly: () => role.readOnly,
     uptimeMs: () => runtime.clock.monotonic() - startedAt,
     leaderHttpUrl: () => role.leaderHttpUrl,
-    replicationStatus: () =>
-      replicationStatus({
-        nodeName: settings.nodeName,
-        nodeId: nodeStore.nodeId,
-        httpUrl,
-        role,
-        storage,
-        server: replication.server,
-        following: replication.following,
-        wallMs: runtime.clock.wall(),
-        logBytesMax: settings.logBytesMax,
-        logAgeMs: settings.logAgeMs,
-      }),
-    notReady: () => replication.notReady(),
+    replicationStatus: () => statusOf(database),
+    notReady: (bounds) => readiness(database, bounds),
+    stalls: () => stalls.take(),
+  };
+}
+
+function nodeControl({ replication }: NodeDatabase): NodeControl {
+  return {
+    async startLeader(port, secret) {
+      try {
+        await replication.startLeader({ port, ...(secret === undefined ? {} : { secret }) });
+      } catch (error) {
+        if (!(error instanceof DfdbError) || error.code !== "port_in_use") throw error;
+        throw new DfdbError("bad_request", error.message, { cause: error }); // the client can choose another
+      }
+    },
+    startFollower: (hostname, port, secret) =>
+      replication.startFollower({ hostname, port, ...(secret === undefined ? {} : { secret }) }),
+    setReadOnly: (on) => replication.setReadOnly(on),
+    acceptLoss: () => replication.acceptLoss(),
+    resync: () => replication.resync(),
   };
 }
 

@@ -36,7 +36,6 @@ const seconds = (min: number, max: number): SettingType => ({ kind: "seconds", m
 const choice = (...of: readonly string[]): SettingType => ({ kind: "choice", of });
 
 const failover = "automatic failover";
-const semiSync = "semi-synchronous replication";
 
 /** A row of the table; `d` is the default. */
 function row<Default extends string | number | boolean | null>(
@@ -93,22 +92,19 @@ export const settingsTable = {
     [null, null, "security.tls.certPath"],
     text,
     null as string | null,
-    "PEM certificate",
-    "TLS",
+    "PEM file of this node's certificate, with what its authority put between; HTTP and the replication port use it",
   ),
   tlsKeyPath: row(
     [null, null, "security.tls.keyPath"],
     text,
     null as string | null,
-    "PEM private key",
-    "TLS",
+    "PEM file of its private key, not encrypted",
   ),
   tlsCaPath: row(
     [null, null, "security.tls.caPath"],
     text,
     null as string | null,
-    "PEM of the trusted CA",
-    "TLS",
+    "follower: PEM file of the authorities trusted for the leader's certificate; default: the public ones",
   ),
   replicationRole: row(
     ["replication-role", "DFDB_REPLICATION_ROLE", "replication.role"],
@@ -167,14 +163,18 @@ export const settingsTable = {
     number(0, 64),
     0,
     "answer writes only when so many followers hold them",
-    semiSync,
   ),
   syncTimeoutMs: row(
     ["sync-timeout-seconds", "DFDB_SYNC_TIMEOUT_SECONDS", "replication.syncTimeoutSeconds"],
     seconds(0.1, 3_600),
     5_000,
     "how long a write waits for followers",
-    semiSync,
+  ),
+  syncCandidates: row(
+    ["sync-candidates", "DFDB_SYNC_CANDIDATES", "replication.syncCandidates"],
+    choice("required", "any"),
+    "required",
+    "whether the followers that may take over must be among them; any: not, they may then lack answered writes",
   ),
   forwardWrites: row(
     ["forward-writes", "DFDB_FORWARD_WRITES", "replication.forwardWrites"],
@@ -219,6 +219,18 @@ export const settingsTable = {
     seconds(60, 315_360_000),
     limits.logAgeMsMaxDefault as number,
     "and for so long, whichever is reached first",
+  ),
+  snapshotAboveEntries: row(
+    ["snapshot-above-entries", "DFDB_SNAPSHOT_ABOVE_ENTRIES", "replication.snapshotAboveEntries"],
+    number(1, 1_000_000_000),
+    limits.snapshotAboveEntries as number,
+    "an empty follower gets a snapshot when the log holds so many entries",
+  ),
+  snapshotBytesPerSecond: row(
+    ["snapshot-bytes-per-second", "DFDB_SNAPSHOT_BYTES_PER_SECOND", "replication.snapshotBytesPerSecond"],
+    number(65_536, 1_099_511_627_776),
+    536_870_912,
+    "most bytes of a snapshot that go to one follower in a second",
   ),
   bodyBytesMax: row(
     ["body-bytes-max", "DFDB_BODY_BYTES_MAX", "limits.bodyBytes"],

@@ -1,12 +1,34 @@
 /** Everything that runs in a worker thread, by name. Kept light: each thread loads what this file imports. */
 import type { RunOptions, TaskContext, Tasks, Workers } from "../runtime/workers.ts";
+import type { ChecksumInput, ContentChecksum } from "../storage/sqlite/checksum.ts";
+import { checksum } from "../storage/sqlite/checksum.ts";
+import { checkpointFile } from "../storage/sqlite/checkpoint_task.ts";
+import { checkSnapshot } from "../storage/sqlite/check_snapshot.ts";
+import { copyDatabase } from "../storage/sqlite/copy_database.ts";
+import { installSnapshot } from "../storage/sqlite/install_snapshot.ts";
+import type { SnapshotOrder } from "../storage/sqlite/make_snapshot.ts";
+import { makeSnapshot } from "../storage/sqlite/make_snapshot.ts";
+import { verifyLog } from "../storage/sqlite/verify_log.ts";
 import type { QuickCheck } from "../storage/sqlite/quick_check.ts";
 import { quickCheck } from "../storage/sqlite/quick_check.ts";
 
 /** Name → task. A connection is opened and closed inside `hold`. */
 export const tasks = {
+  "sqlite.checksum": (input: ChecksumInput, context: TaskContext): ContentChecksum =>
+    checksum(input, context),
   "sqlite.quickCheck": ({ path }: { readonly path: string }, context: TaskContext): QuickCheck =>
     context.hold(() => quickCheck(path)),
+  "sqlite.makeSnapshot": (input: SnapshotOrder, context: TaskContext) =>
+    context.hold(() => makeSnapshot(input, context)),
+  "sqlite.checkSnapshot": (input: Parameters<typeof checkSnapshot>[0], context: TaskContext) =>
+    context.hold(() => checkSnapshot(input)),
+  "sqlite.installSnapshot": (input: Parameters<typeof installSnapshot>[0], context: TaskContext) =>
+    context.hold(() => installSnapshot(input)),
+  "sqlite.copyDatabase": (input: Parameters<typeof copyDatabase>[0], context: TaskContext) =>
+    context.hold(() => copyDatabase(input)),
+  "sqlite.checkpoint": (input: { readonly path: string }, context: TaskContext) =>
+    context.hold(() => checkpointFile(input)),
+  "sqlite.verifyLog": (input: { readonly path: string }, context: TaskContext) => verifyLog(input, context),
 } satisfies Tasks;
 
 type Table = typeof tasks;

@@ -34,6 +34,11 @@ export class Contact {
     this.#silentFrom = now;
   }
 
+  /** This node did not read: the silence begins anew. */
+  excuse(now: MonotonicMs): void {
+    this.#silentFrom = now;
+  }
+
   /** True when the peer was silent for too long. */
   lost(now: MonotonicMs): boolean {
     if (now < this.deadline) return false;

@@ -1,8 +1,9 @@
 import { InvariantError } from "../base/assert.ts";
 import { hex } from "../base/bytes.ts";
-import { DfdbError, messageOf } from "../base/errors.ts";
+import { DfdbError } from "../base/errors.ts";
+import type { Seq } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
-import type { LogEntry } from "../storage/log.ts";
+import type { LogEntry, Position } from "../storage/log.ts";
 import { type Channel, channel } from "../wire/channel.ts";
 import type { Message } from "../wire/message.ts";
 import { crash, Driver, Tasks } from "./driver.ts";
@@ -10,6 +11,7 @@ import { asUnreachable, farewell, readToTheEnd } from "./farewell.ts";
 import type { FollowerEffect, FollowerInput, FollowerSession } from "./follower_events.ts";
 import { followerSession } from "./follower_session.ts";
 import { statusOf } from "./follower_status.ts";
+import { asDfdbError, ResyncCalls } from "./resync_calls.ts";
 import type { FollowingStatus, FollowLeaderOptions, LeaderFollowing } from "./types.ts";
 
 /** Largest apply transaction. */
@@ -35,7 +37,10 @@ class Following implements LeaderFollowing {
   readonly #session: FollowerSession;
   readonly #driver: Driver<FollowerInput, FollowerEffect>;
   readonly #tasks: Tasks;
+  readonly #calls: ResyncCalls;
   #link: Link | null = null;
+  /** Goes on reading; null while nobody waits for that. */
+  #wake: (() => void) | null = null;
   /** The last failure that was logged; the same again is not news. */
   #logged = "";
 
@@ -48,15 +53,25 @@ class Following implements LeaderFollowing {
     this.#session = followerSession({ ...context, tuning, applyEntriesMax, applyBytesMax, applyMs });
     this.#driver = new Driver(this.#session, clock, (effect) => this.#perform(effect));
     this.#tasks = new Tasks(clock);
-    this.#driver.feed({ type: "start" });
+    this.#calls = new ResyncCalls(options.resync, (input) => this.#feed(input));
+    this.#feed({ type: "start" });
   }
 
   status(): FollowingStatus {
     return statusOf(this.#session, this.#options);
   }
 
+  holdAfter(seq: Seq | null): void {
+    this.#feed({ type: "hold", seq });
+  }
+
+  resync(): void {
+    this.#feed({ type: "resync" });
+  }
+
   async close(): Promise<void> {
-    this.#driver.feed({ type: "stop" });
+    this.#calls.stop();
+    this.#feed({ type: "stop" });
     await this.#tasks.settled();
   }
 
@@ -76,16 +91,23 @@ class Following implements LeaderFollowing {
       case "hint":
         return this.#options.onLeaderHint({ httpUrl: effect.httpUrl });
       case "applySoon":
-        return clock.macrotask(() => this.#driver.feed({ type: "applyNow" }));
+        return clock.macrotask(() => this.#feed({ type: "applyNow" }));
       case "apply":
         return this.#apply(effect.entries);
       case "disconnect":
         return this.#disconnect(effect);
+      default:
+        return this.#tasks.add(this.#calls.make(effect));
     }
   }
 
   #apply(entries: readonly LogEntry[]): void {
-    this.#guard(() => this.#driver.feed({ type: "applied", position: this.#options.apply(entries) }));
+    const done = (position: Position): void => this.#feed({ type: "applied", position });
+    this.#guard(() => {
+      const applied = this.#options.apply(entries);
+      if (!(applied instanceof Promise)) return done(applied);
+      this.#tasks.add(applied.then(done, (thrown) => this.#applyFailed(thrown)));
+    });
   }
 
   /** Runs what belongs to the node; what it throws becomes the reason why this connection ends. */
@@ -93,12 +115,13 @@ class Following implements LeaderFollowing {
     try {
       run();
     } catch (thrown) {
-      if (thrown instanceof InvariantError) throw thrown;
-      const error = thrown instanceof DfdbError
-        ? thrown
-        : new DfdbError("internal", messageOf(thrown), { cause: thrown });
-      this.#driver.feed({ type: "applyFailed", error });
+      this.#applyFailed(thrown);
     }
+  }
+
+  #applyFailed(thrown: unknown): void {
+    if (thrown instanceof InvariantError) throw thrown;
+    this.#feed({ type: "applyFailed", error: asDfdbError(thrown) });
   }
 
   #send(effect: FollowerEffect & { type: "send" }): void {
@@ -115,7 +138,7 @@ class Following implements LeaderFollowing {
     if (link?.channel) {
       this.#tasks.add(farewell(link.channel, this.#options.runtime.clock, effect.last, link.reading));
     }
-    if (this.#session.state === "stopped") return; // its own wish is no news
+    if (!effect.news) return;
     const line = `${error.code}: ${error.message}`;
     if (line === this.#logged) return;
     this.#logged = line;
@@ -132,7 +155,11 @@ class Following implements LeaderFollowing {
     const link: Link = { attempt: new AbortController(), channel: null, reading: Promise.resolve() };
     this.#link = link;
     try {
-      const connection = await runtime.net.connect({ ...leader, tls: null, signal: link.attempt.signal });
+      const connection = await runtime.net.connect({
+        ...leader,
+        tls: this.#options.tls,
+        signal: link.attempt.signal,
+      });
       if (this.#link !== link) return connection.abort(new DfdbError("going_away", "connected too late"));
       const onBytes = (): void => this.#feedFrom(link, { type: "contact" });
       link.channel = channel({ connection, bodyBytesMax: limits.helloBytesMax, onBytes });
@@ -151,18 +178,24 @@ class Following implements LeaderFollowing {
   async #onMessage(link: Link, message: Message): Promise<void> {
     this.#feedFrom(link, { type: "message", message });
     // Not reading is what makes the leader slow down.
-    while (this.#session.congested && this.#link === link) await this.#macrotask();
+    while (this.#session.congested && this.#link === link) {
+      await new Promise<void>((resolve) => void (this.#wake = resolve));
+    }
   }
 
-  #macrotask(): Promise<void> {
-    return new Promise((resolve) => this.#options.runtime.clock.macrotask(resolve));
+  #feed(input: FollowerInput): void {
+    this.#driver.feed(input);
+    if (this.#wake === null || this.#session.congested) return;
+    const wake = this.#wake;
+    this.#wake = null;
+    wake();
   }
 
   /** Inputs of a connection that is not the present one any more are of no interest. */
   #feedFrom(link: Link | null, input: FollowerInput): void {
     if (link === null || this.#link !== link) return;
     try {
-      this.#driver.feed(input);
+      this.#feed(input);
     } catch (thrown) {
       crash(this.#options.runtime.clock, thrown);
     }

@@ -1,8 +1,8 @@
 import type { DfdbError } from "../base/errors.ts";
-import type { DatabaseId, MonotonicMs } from "../base/ids.ts";
+import type { DatabaseId, MonotonicMs, Seq } from "../base/ids.ts";
 import type { Machine, Tick } from "../base/machine.ts";
 import type { LogEntry, Position } from "../storage/log.ts";
-import type { Message } from "../wire/message.ts";
+import type { Message, SnapshotOffer } from "../wire/message.ts";
 import type { FollowerTail } from "./follower_tail.ts";
 import type { LeaderView } from "./leader_view.ts";
 import type { FollowingState } from "./types.ts";
@@ -21,7 +21,21 @@ export type FollowerInput =
   | { readonly type: "applyNow" }
   | { readonly type: "applied"; readonly position: Position }
   | { readonly type: "applyFailed"; readonly error: DfdbError }
+  /** Entries after `seq` wait from now on; null: none does. */
+  | { readonly type: "hold"; readonly seq: Seq | null }
+  /** Somebody wants a whole new copy of the leader's database here. */
+  | { readonly type: "resync" }
+  | ResyncInput
   | { readonly type: "stop" };
+
+/** What came of the effect of the same kind; `resyncFailed` of any. */
+export type ResyncInput =
+  | { readonly type: "rescued" }
+  | { readonly type: "resumable"; readonly resume: { readonly id: string; readonly offset: number } | null }
+  | { readonly type: "begun" }
+  | { readonly type: "written"; readonly bytes: number }
+  | { readonly type: "installed"; readonly position: Position }
+  | { readonly type: "resyncFailed"; readonly error: DfdbError };
 
 /** What a follower wants done. */
 export type FollowerEffect =
@@ -34,12 +48,27 @@ export type FollowerEffect =
   | { readonly type: "hint"; readonly httpUrl: string | null }
   /** Wants `applyNow` in a later macrotask: what has arrived meanwhile goes into the same transaction. */
   | { readonly type: "applySoon" }
-  /** To be answered at once with `applied` or `applyFailed`. */
+  /** To be answered with `applied` or `applyFailed`, at once or later; no other `apply` comes before. */
   | { readonly type: "apply"; readonly entries: readonly LogEntry[] }
+  | ResyncEffect
   /** Ends the connection or the attempt. The leader is sent `last` before; null: the connection is cut at once. */
-  | { readonly type: "disconnect"; readonly error: DfdbError; readonly last: Message | null };
+  | {
+    readonly type: "disconnect";
+    readonly error: DfdbError;
+    readonly last: Message | null;
+    /** False: a step on the way, nothing that somebody should look into. */
+    readonly news: boolean;
+  };
 
-/** Follows one leader for ever: connects, proves, applies, acknowledges, and begins again. */
+/** Calls of `Resync`: one after the other, in order, each answered; after one that failed the rest of a connection's fail, too. */
+export type ResyncEffect =
+  | { readonly type: "rescue"; readonly common: Seq | null }
+  | { readonly type: "resumable" }
+  | { readonly type: "begin"; readonly offer: SnapshotOffer }
+  | { readonly type: "write"; readonly offset: number; readonly bytes: Uint8Array }
+  | { readonly type: "install"; readonly checksum: number };
+
+/** Follows one leader for ever: connects, proves, applies, acknowledges, takes a snapshot if it must, and begins again. */
 export interface FollowerSession extends Machine<FollowerInput, FollowerEffect> {
   readonly state: FollowingState;
   readonly leader: LeaderView;
@@ -54,4 +83,8 @@ export interface FollowerSession extends Machine<FollowerInput, FollowerEffect> 
   readonly lastError: { readonly error: DfdbError; readonly at: MonotonicMs } | null;
   /** The entry that was applied last, by this session. */
   readonly lastApplied: LogEntry | null;
+  /** What is being received or installed. */
+  readonly snapshot: { readonly id: string; readonly bytes: number; readonly received: number } | null;
+  readonly snapshotsInstalled: number;
+  readonly rescues: number;
 }

@@ -26,8 +26,8 @@ export interface FollowerContext {
   readonly log: LogReader;
 }
 
-/** The first message of a connection. */
-export function helloOf(context: FollowerContext): Hello {
+/** The first message of a connection; `resync`: wants a snapshot whatever its position. */
+export function helloOf(context: FollowerContext, resync = false): Hello {
   const { identity, instance, databaseId, log, random, secret } = context;
   return {
     type: "hello",
@@ -45,6 +45,7 @@ export function helloOf(context: FollowerContext): Hello {
     autoFailover: identity.autoFailover,
     nonce: random.bytes(nonceBytes),
     secret: secret !== null,
+    resync,
   };
 }
 

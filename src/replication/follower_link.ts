@@ -4,13 +4,17 @@ import { limits } from "../base/limits.ts";
 import type { Connection } from "../runtime/net.ts";
 import { type Channel, channel } from "../wire/channel.ts";
 import { followerBodyBytesMax } from "../wire/frame.ts";
-import { nonceBytes } from "../wire/message.ts";
+import { type Message, nonceBytes } from "../wire/message.ts";
 import { crash, Driver, type Tasks } from "./driver.ts";
 import { asUnreachable, farewell, readToTheEnd } from "./farewell.ts";
 import type { LeaderContext } from "./leader_handshake.ts";
-import { type LeaderEffect, type LeaderInput, type LeaderSession, leaderSession } from "./leader_session.ts";
+import type { LeaderEffect, LeaderInput, LeaderSession } from "./leader_events.ts";
+import { leaderSession } from "./leader_session.ts";
+import type { RefusedFollowers } from "./refused_followers.ts";
 import type { Roster, RosterMember } from "./roster.ts";
-import type { ConnectedFollower, ServeFollowersOptions } from "./types.ts";
+import type { SharedReads } from "./shared_reads.ts";
+import { SnapshotLending } from "./snapshot_lending.ts";
+import type { ConnectedFollower, DurableFollower, ServeFollowersOptions } from "./types.ts";
 
 export interface FollowerLinkOptions {
   readonly serve: ServeFollowersOptions;
@@ -20,6 +24,10 @@ export interface FollowerLinkOptions {
   readonly tasks: Tasks;
   /** Node id to the code of its last refusal that was logged: a node that tries again for hours is one line. */
   readonly refusals: Map<string, string>;
+  readonly refused: RefusedFollowers;
+  readonly reads: SharedReads;
+  /** An acknowledgement moved, or this follower joined or left. */
+  readonly onAcknowledged: () => void;
 }
 
 /** So many nodes are remembered in `refusals`; then all are forgotten. */
@@ -34,21 +42,23 @@ export class FollowerLink implements RosterMember {
   readonly #connectedAtMs: number;
   readonly #endpoint: string;
   readonly #reading: Promise<void>;
+  readonly #lending: SnapshotLending;
   #established = false;
 
   constructor(options: FollowerLinkOptions) {
-    const { connection, context, serve } = options, { clock, random } = serve.runtime;
+    const { connection, context, serve, reads } = options, { clock, random } = serve.runtime;
     this.#options = options;
     this.#connectedAtMs = clock.wall();
     this.#endpoint = `${connection.remote.hostname}:${connection.remote.port}`;
-    this.session = leaderSession({ ...context, nonce: random.bytes(nonceBytes) }, clock.monotonic());
+    this.session = leaderSession({ ...context, reads, nonce: random.bytes(nonceBytes) }, clock.monotonic());
+    this.#lending = new SnapshotLending(serve.snapshots, (input) => this.feed(input));
     this.#driver = new Driver(this.session, clock, (effect) => this.#perform(effect));
-    const onBytes = (): void => this.feed({ type: "contact" });
-    this.#channel = channel({ connection, bodyBytesMax: limits.helloBytesMax, onBytes });
+    const onBytes = (): void => this.feed({ type: "contact" }), { encode } = reads;
+    this.#channel = channel({ connection, bodyBytesMax: limits.helloBytesMax, onBytes, encode });
     this.#driver.aim();
     this.#reading = readToTheEnd(
       this.#channel,
-      (message) => this.feed({ type: "message", message }),
+      (message) => this.#receive(message),
       (error) => this.feed({ type: "ended", error }),
     );
     options.tasks.add(this.#reading);
@@ -74,7 +84,7 @@ export class FollowerLink implements RosterMember {
   /** What the status shows; null before the handshake is complete. */
   describe(): ConnectedFollower | null {
     const { session } = this, { log, runtime } = this.#options.serve, { hello, window } = session;
-    if (session.phase !== "streaming" || hello === null) return null;
+    if (!session.established || hello === null) return null;
     const oldest = window.acked.seq < log.last.seq
       // Where it was trimmed away, the first entry kept is the oldest that can tell its age.
       ? log.entries(seqOf(Math.max(window.acked.seq, log.first - 1)), { bytesMax: 1, entriesMax: 1 })
@@ -92,9 +102,25 @@ export class FollowerLink implements RosterMember {
       lagSeq: Math.max(0, log.last.seq - window.acked.seq),
       lagMs: entry === undefined ? 0 : Math.max(0, runtime.clock.wall() - entry.wallMs),
       bytesInFlight: window.bytesInFlight,
+      bytesBehind: log.bytesAfter(window.acked.seq),
       state: session.state,
+      snapshot: session.snapshot,
       mode: "logical",
     };
+  }
+
+  /** What it holds durably; null until it streams. */
+  durable(): DurableFollower | null {
+    const { hello, phase, window } = this.session;
+    if (phase !== "streaming" || hello === null) return null;
+    const { nodeId, nodeName, autoFailover } = hello;
+    return { nodeId, nodeName, seq: window.acked.seq, candidate: autoFailover };
+  }
+
+  #receive(message: Message): void {
+    const before = this.session.window.acked;
+    this.feed({ type: "message", message });
+    if (message.type === "ack" && this.session.window.acked !== before) this.#options.onAcknowledged();
   }
 
   #perform(effect: LeaderEffect): void {
@@ -107,31 +133,58 @@ export class FollowerLink implements RosterMember {
       case "send":
         return this.#send(effect);
       case "established":
-        this.#channel.bodyBytesMax = followerBodyBytesMax;
-        this.#established = true;
-        this.#options.refusals.delete(this.session.hello?.nodeId ?? "");
-        return serve.logger.info("follower connected", this.#fields());
+        return this.#onEstablished(effect.found);
+      case "acquire":
+      case "read":
+      case "checksum":
+        return this.#options.tasks.add(this.#lending.perform(effect));
       case "close":
         return this.#close(effect);
     }
   }
 
   #send(effect: LeaderEffect & { type: "send" }): void {
-    const { message } = effect;
-    const sent = this.#channel.send(message);
+    const { type } = effect.message, bulk = type === "append" || type === "part" || type === "snapshotChunk";
+    const sent = this.#channel.send(effect.message);
     sent.then(() => {
-      if (message.type === "append") this.feed({ type: "sent" });
+      if (bulk) this.feed({ type: "sent" });
     }, (thrown) => this.feed({ type: "ended", error: asUnreachable(thrown) }));
   }
 
+  #onEstablished(found: boolean): void {
+    const { refusals, refused, serve, onAcknowledged } = this.#options, { hello } = this.session;
+    this.#channel.bodyBytesMax = followerBodyBytesMax;
+    this.#established = true;
+    if (hello === null) return;
+    const { nodeId, nodeName, position, autoFailover } = hello;
+    refusals.delete(nodeId);
+    refused.admitted(nodeId);
+    serve.logger.info("follower connected", this.#fields());
+    if (found) serve.onFound({ nodeId, nodeName, seq: position.seq, candidate: autoFailover });
+    onAcknowledged();
+  }
+
   #close(effect: LeaderEffect & { type: "close" }): void {
-    const { roster, serve, tasks } = this.#options, { code, message } = effect.error;
+    const { roster, serve, tasks, onAcknowledged } = this.#options, { code, message } = effect.error;
     roster.remove(this);
+    this.#lending.close();
     tasks.add(farewell(this.#channel, serve.runtime.clock, effect.last, this.#reading));
     const fields = { ...this.#fields(), code, reason: message };
     if (this.#established) serve.logger.info("follower left", fields);
     else if (this.#isNews(code)) serve.logger.warn("follower refused", fields);
     else serve.logger.debug("connection closed in the handshake", fields);
+    this.#remember(effect.error);
+    if (this.#established) onAcknowledged();
+  }
+
+  /** Keeps for the status why a node whose proof was right was turned away. */
+  #remember(error: DfdbError): void {
+    const { refused, serve } = this.#options, { hello, proved } = this.session;
+    if (hello === null || !proved) return;
+    const { nodeId, nodeName, position } = hello, { code, message } = error;
+    const follower = { nodeId, nodeName, code, message, position, atMs: serve.runtime.clock.wall() };
+    refused.add(follower);
+    if (code === "ahead" && !this.#established) serve.onAhead(follower);
   }
 
   #isNews(code: string): boolean {

@@ -2,26 +2,21 @@ import { assert } from "../base/assert.ts";
 import { DfdbError } from "../base/errors.ts";
 import type { MonotonicMs } from "../base/ids.ts";
 import { monotonicMsOf } from "../base/ids.ts";
-import { type LogEntry, type Position, samePosition } from "../storage/log.ts";
-import type { Append, Challenge, Heartbeat, Hello, Message, Welcome } from "../wire/message.ts";
-import { ApplyPace } from "./apply_pace.ts";
+import { type Position, samePosition } from "../storage/log.ts";
+import type { Challenge, Hello, Message, Welcome } from "../wire/message.ts";
 import { Backoff } from "./backoff.ts";
 import { Contact } from "./contact.ts";
-import type { FollowerEffect, FollowerInput, FollowerSession } from "./follower_events.ts";
+import type { FollowerEffect, FollowerInput, FollowerSession, ResyncInput } from "./follower_events.ts";
 import { type FollowerContext, helloOf, proofFor } from "./follower_handshake.ts";
-import { FollowerTail } from "./follower_tail.ts";
-import { sameTerm } from "./judge_position.ts";
+import { FollowerResync } from "./follower_resync.ts";
+import { type ApplyLimits, FollowerStream } from "./follower_stream.ts";
+import type { FollowerTail } from "./follower_tail.ts";
 import { LeaderView } from "./leader_view.ts";
 import { errorOfRefusal, isNetworkError, refusedMessage } from "./refusal.ts";
-import { positionOf } from "./send_window.ts";
 import type { FollowingState, StreamTuning } from "./types.ts";
 
-export interface FollowerSessionOptions extends FollowerContext {
+export interface FollowerSessionOptions extends FollowerContext, ApplyLimits {
   readonly tuning: StreamTuning;
-  /** Largest apply: entries, bytes of payload, and about how long it may take. */
-  readonly applyEntriesMax: number;
-  readonly applyBytesMax: number;
-  readonly applyMs: number;
 }
 
 /** The machine of one following, over all its connections. */
@@ -29,20 +24,24 @@ export function followerSession(options: FollowerSessionOptions): FollowerSessio
   return new Session(options);
 }
 
-type Phase = "idle" | "connecting" | "hello" | "proof" | "streaming" | "waiting" | "stopped";
+type Phase = "idle" | "connecting" | "hello" | "proof" | "streaming" | "resync" | "waiting" | "stopped";
+
+/** Why it does not go on, as shown while attempts do. */
+type Blocked = Extract<
+  FollowingState,
+  "refused" | "error" | "ahead" | "corrupt" | "diverged" | "rescuing" | "snapshot"
+>;
 
 class Session implements FollowerSession {
   readonly leader = new LeaderView();
-  tail: FollowerTail;
   congested = false;
-  opsApplied = 0;
-  gapsDetected = 0;
   connects = 0;
+  snapshotsInstalled = 0;
+  rescues = 0;
   lastError: FollowerSession["lastError"] = null;
-  lastApplied: LogEntry | null = null;
   readonly #options: FollowerSessionOptions;
   readonly #backoff: Backoff;
-  readonly #pace: ApplyPace;
+  readonly #stream: FollowerStream;
   #phase: Phase = "idle";
   #hello: Hello | null = null;
   #challenge: Challenge | null = null;
@@ -50,31 +49,46 @@ class Session implements FollowerSession {
   #heardAt: number | null = null;
   /** End of the attempt, the handshake or the wait. */
   #until = 0;
-  /** What the status shows until a leader welcomes this node again. */
-  #blocked: "refused" | "error" | null = null;
+  /** When this node, which does not read, next says that it lives. */
+  #signAt = 0;
+  #blocked: Blocked | null = null;
   #catchingUpTo = 0;
-  #applyAsked = false;
-  #applying: { readonly entries: readonly LogEntry[]; readonly from: number } | null = null;
+  /** The last connection's, until the next one is made. */
+  #resync: FollowerResync | null = null;
+  /** The next hello asks for a whole new copy. */
+  #wantsCopy = false;
+  /** A failed apply asked for a copy, and nothing was applied since: another copy would not help. */
+  #copyFailed = false;
+  /** A snapshot was installed, and no leader streamed since. */
+  #installedLast = false;
+  /** The last tail that was rescued: the same again is not counted. */
+  #rescuedLast: { readonly last: Position; readonly common: number | null } | null = null;
   #effects: FollowerEffect[] = [];
 
   constructor(options: FollowerSessionOptions) {
     const { tuning, random } = options;
     this.#options = options;
     this.#backoff = new Backoff(tuning.reconnectMinMs, tuning.reconnectMaxMs, () => random.float());
-    this.#pace = new ApplyPace(options.applyMs, options.applyEntriesMax);
-    this.tail = new FollowerTail(options.log);
+    const emit = (effect: FollowerEffect): void => void this.#effects.push(effect);
+    const onProgress = (): void => this.#backoff.reset();
+    this.#stream = new FollowerStream({ ...options, leader: this.leader, emit, onProgress });
   }
 
   get deadline(): MonotonicMs | null {
     if (this.#phase === "idle" || this.#phase === "stopped") return null;
-    if (this.#phase === "streaming") return monotonicMsOf(this.#contact?.deadline ?? 0);
-    return monotonicMsOf(this.#until);
+    if (this.#phase === "waiting" && this.#busy) return null;
+    if (this.#contact === null) return monotonicMsOf(this.#until);
+    const { deadline } = this.#contact;
+    return monotonicMsOf(this.congested ? Math.min(deadline, this.#signAt) : deadline);
   }
 
   get state(): FollowingState {
     if (this.#phase === "stopped") return "stopped";
     if (this.#phase === "streaming") {
       return this.#options.log.last.seq < this.#catchingUpTo ? "catching_up" : "streaming";
+    }
+    if (this.#resync !== null && (this.#phase === "resync" || this.#resync.jobs > 0)) {
+      return this.#resync.step;
     }
     if (this.#blocked !== null) return this.#blocked;
     if (this.#phase === "idle" || this.#phase === "connecting") return "connecting";
@@ -85,12 +99,38 @@ class Session implements FollowerSession {
     return this.#heardAt;
   }
 
+  get tail(): FollowerTail {
+    return this.#stream.tail;
+  }
+
+  get opsApplied(): number {
+    return this.#stream.opsApplied;
+  }
+
+  get gapsDetected(): number {
+    return this.#stream.gapsDetected;
+  }
+
+  get lastApplied(): FollowerSession["lastApplied"] {
+    return this.#stream.lastApplied;
+  }
+
+  get snapshot(): FollowerSession["snapshot"] {
+    if (this.#resync === null || (this.#phase !== "resync" && this.#resync.jobs === 0)) return null;
+    return this.#resync.snapshot;
+  }
+
   step(input: FollowerInput, now: MonotonicMs): readonly FollowerEffect[] {
     if (this.#phase === "stopped") return [];
     this.#effects = [];
     this.#take(input, now);
-    this.congested = this.tail.count >= this.#options.applyEntriesMax ||
-      this.tail.bytes >= this.#options.applyBytesMax;
+    const was = this.congested;
+    this.congested = this.#phase === "streaming"
+      ? this.#stream.congested
+      : this.#phase === "resync" && this.#resync?.congested === true;
+    if (this.congested === was) return this.#effects;
+    this.#contact?.excuse(now);
+    this.#signAt = now + this.#options.tuning.heartbeatMs;
     return this.#effects;
   }
 
@@ -108,22 +148,30 @@ class Session implements FollowerSession {
       case "ended":
         return this.#fail(this.#explain(input.error), now, input.error.code !== "unreachable");
       case "applyNow":
-        return this.#apply(now);
+        return this.#stream.applyNow(now);
       case "applied":
-        return this.#onApplied(input.position, now);
+        this.#stream.applied(input.position, now);
+        this.#copyFailed = false;
+        return this.#onSettled(now);
       case "applyFailed":
-        this.#applying = null;
-        return this.#fail(input.error, now, true);
+        return this.#onApplyFailed(input.error, now);
+      case "hold":
+        return this.#stream.hold(input.seq);
+      case "resync":
+        return this.#onResyncWanted(now);
       case "tick":
         return this.#onTick(now);
       case "stop":
         return this.#stop();
+      default:
+        return this.#onResync(input, now);
     }
   }
 
   #connect(now: MonotonicMs): void {
     this.#phase = "connecting";
     this.#until = now + this.#options.tuning.connectMs;
+    this.#resync = null;
     this.#effects.push({ type: "connect" });
   }
 
@@ -131,8 +179,9 @@ class Session implements FollowerSession {
     if (this.#phase !== "connecting") return;
     this.#phase = "hello";
     this.#until = now + this.#options.tuning.handshakeMs;
-    this.#hello = helloOf(this.#options);
-    this.tail = new FollowerTail(this.#options.log);
+    // An empty database has nothing that could be replaced.
+    this.#wantsCopy &&= this.#options.log.last.seq > 0;
+    this.#hello = helloOf(this.#options, this.#wantsCopy);
     this.#send(this.#hello);
   }
 
@@ -140,15 +189,27 @@ class Session implements FollowerSession {
     if (message.type === "refused") return this.#fail(errorOfRefusal(message), now, false);
     if (message.type === "challenge" && this.#phase === "hello") return this.#onChallenge(message, now);
     if (message.type === "welcome" && this.#phase === "proof") return this.#onWelcome(message, now);
-    if (this.#phase === "streaming") {
-      if (message.type === "append") return this.#onAppend(message, now);
-      if (message.type === "heartbeat") return this.#onHeartbeat(message, now);
-      if (message.type === "goingAway") {
-        return this.#fail(new DfdbError("going_away", message.message), now, false);
-      }
-    }
     if (this.#phase === "waiting") return;
-    this.#fail(new DfdbError("bad_frame", `a leader must not send "${message.type}" now`), now, true);
+    if (message.type === "goingAway" && this.#contact !== null) {
+      return this.#fail(new DfdbError("going_away", message.message), now, false);
+    }
+    const wrong = this.#onEstablished(message, now);
+    if (wrong !== null) this.#fail(wrong, now, true);
+  }
+
+  /** A message after the handshake, or what is wrong with it. */
+  #onEstablished(message: Message, now: MonotonicMs): DfdbError | null {
+    if (this.#phase === "streaming") {
+      if (message.type === "append") return this.#stream.onAppend(message);
+      if (message.type === "part") return this.#stream.onPart(message);
+      if (message.type === "heartbeat") return this.#stream.onHeartbeat(message, now);
+    } else if (this.#phase === "resync" && this.#resync !== null) {
+      if (message.type !== "heartbeat") return this.#resync.onMessage(message);
+      this.leader.beat(message, now);
+      this.#resync.acknowledge();
+      return null;
+    }
+    return new DfdbError("bad_frame", `a leader must not send "${message.type}" now`);
   }
 
   #onChallenge(challenge: Challenge, now: MonotonicMs): void {
@@ -162,87 +223,100 @@ class Session implements FollowerSession {
   }
 
   #onWelcome(welcome: Welcome, now: MonotonicMs): void {
-    const { databaseId, tuning } = this.#options;
+    const { databaseId, log, tuning } = this.#options;
+    const asked = this.#hello?.resync === true;
+    if (asked && welcome.follow === "stream") {
+      return this.#fail(
+        new DfdbError("bad_frame", "the leader did not offer the snapshot asked for"),
+        now,
+        true,
+      );
+    }
     const theirs = this.#challenge?.databaseId;
     if (theirs !== undefined && theirs !== databaseId()) {
       this.#effects.push({ type: "adopt", databaseId: theirs });
     }
-    this.#phase = "streaming";
     const { heartbeatMs } = welcome;
     this.#contact = new Contact(Math.max(tuning.contactLostMs, 3 * heartbeatMs), heartbeatMs / 2, now);
     this.#blocked = null;
-    this.#catchingUpTo = welcome.position.seq;
     this.connects++;
     this.leader.welcomed(welcome, now);
     this.#effects.push({ type: "established" }, { type: "hint", httpUrl: welcome.httpUrl });
-  }
-
-  #onAppend(append: Append, now: MonotonicMs): void {
-    const wrong = this.tail.add(append);
-    if (wrong !== null) {
-      if (wrong.code === "gap") this.gapsDetected++;
-      return this.#fail(wrong, now, true);
+    if (welcome.follow === "stream") {
+      this.#phase = "streaming";
+      this.#catchingUpTo = welcome.position.seq;
+      this.#installedLast = false;
+      return this.#stream.begin();
     }
-    this.leader.appended(append);
-    if (this.tail.count === 0) return this.#ack();
-    this.#applySoon();
+    this.#phase = "resync";
+    const emit = (effect: FollowerEffect): void => void this.#effects.push(effect);
+    this.#resync = new FollowerResync({ log, welcome, asked, emit });
   }
 
-  #onHeartbeat(heartbeat: Heartbeat, now: MonotonicMs): void {
-    const mine = this.#options.log.last, theirs = heartbeat.position;
-    if (mine.seq === theirs.seq && !samePosition(mine, theirs)) {
-      const code = sameTerm(mine, theirs) ? "corrupt" : "diverged";
-      return this.#fail(new DfdbError(code, `entry ${mine.seq} here is not the leader's`), now, true);
+  #onApplyFailed(error: DfdbError, now: MonotonicMs): void {
+    const hopeless = this.#stream.applyFailed(error);
+    if (hopeless && !this.#copyFailed) this.#copyFailed = this.#wantsCopy = true;
+    this.#fail(error, now, true, "error");
+    this.#onSettled(now);
+  }
+
+  /** What came of something that the re-sync wanted done. */
+  #onResync(input: ResyncInput, now: MonotonicMs): void {
+    assert(this.#resync !== null, "a re-sync wanted this");
+    this.#resync.took(input, this.#phase === "resync");
+    if (input.type === "rescued") this.#count(this.#resync);
+    if (input.type === "installed") return this.#onInstalled(this.#resync, input.position, now);
+    if (input.type === "resyncFailed") this.#fail(input.error, now, true, this.#step);
+    this.#onSettled(now);
+  }
+
+  #count({ rescued }: FollowerResync): void {
+    const { last } = this.#options.log, common = rescued?.common ?? null, before = this.#rescuedLast;
+    if (before !== null && before.common === common && samePosition(before.last, last)) return;
+    this.#rescuedLast = { last, common };
+    this.rescues++;
+  }
+
+  /** Begins anew with the new position: at once, unless that led to a snapshot the last time, too. */
+  #onInstalled(resync: FollowerResync, position: Position, now: MonotonicMs): void {
+    assert(samePosition(this.#options.log.last, position), "the log ends where the snapshot does");
+    this.snapshotsInstalled++;
+    if (resync.asked) this.#wantsCopy = false;
+    const pause = this.#installedLast ? this.#backoff.next() : 0;
+    this.#installedLast = true;
+    if (this.#phase === "resync") {
+      this.#hangUp(new DfdbError("going_away", "the snapshot is installed"), false, true);
     }
-    this.leader.beat(heartbeat, now);
-    // What waits is acknowledged when it is applied.
-    if (this.tail.count > 0 || this.#applying !== null) return;
-    if (mine.seq === theirs.seq) this.#backoff.reset();
-    this.#ack();
+    this.#blocked = null;
+    if (this.#phase !== "waiting") return;
+    this.#until = now + pause;
+    this.#onSettled(now);
   }
 
-  #applySoon(): void {
-    if (this.#applyAsked) return;
-    this.#applyAsked = true;
-    this.#effects.push({ type: "applySoon" });
+  #onResyncWanted(now: MonotonicMs): void {
+    this.#wantsCopy = true;
+    if (this.#phase === "idle") return;
+    if (this.#phase !== "waiting") {
+      this.#hangUp(new DfdbError("going_away", "this node takes a new copy"), false, this.#contact !== null);
+    }
+    this.#until = now;
+    this.#onSettled(now);
   }
 
-  #apply(now: MonotonicMs): void {
-    this.#applyAsked = false;
-    if (this.#phase !== "streaming" || this.tail.count === 0) return;
-    const entries = this.tail.take({ entriesMax: this.#pace.entries, bytesMax: this.#options.applyBytesMax });
-    this.#applying = { entries, from: now };
-    this.#effects.push({ type: "apply", entries });
+  /** Something is being applied, rescued, written or installed: no new connection before it has settled. */
+  get #busy(): boolean {
+    return this.#stream.applying || (this.#resync !== null && this.#resync.jobs > 0);
   }
 
-  #onApplied(position: Position, now: MonotonicMs): void {
-    assert(this.#applying !== null, "something was being applied");
-    const { entries, from } = this.#applying, last = entries[entries.length - 1];
-    this.#applying = null;
-    assert(
-      last !== undefined && samePosition(position, positionOf(last)),
-      "what was applied is what was sent",
-    );
-    this.#pace.took(entries.length, now - from);
-    this.opsApplied += entries.length;
-    this.lastApplied = last;
-    this.#backoff.reset();
-    this.#ack();
-    if (this.tail.count > 0) this.#applySoon();
+  #onSettled(now: MonotonicMs): void {
+    if (this.#phase === "waiting" && !this.#busy && now >= this.#until) this.#connect(now);
   }
 
   #onTick(now: MonotonicMs): void {
-    const { contactLostMs, connectMs, handshakeMs } = this.#options.tuning;
-    if (this.#phase === "streaming") {
-      if (!this.#contact?.lost(now)) return;
-      return this.#fail(
-        new DfdbError("timeout", `the leader was silent for ${contactLostMs} ms`),
-        now,
-        false,
-      );
-    }
+    if (this.#contact !== null) return this.#onContactTick(this.#contact, now);
+    const { connectMs, handshakeMs } = this.#options.tuning;
     if (now < this.#until) return;
-    if (this.#phase === "waiting") return this.#connect(now);
+    if (this.#phase === "waiting") return this.#onSettled(now);
     if (this.#phase === "connecting") {
       return this.#fail(new DfdbError("unreachable", `no connection within ${connectMs} ms`), now, false);
     }
@@ -253,36 +327,70 @@ class Session implements FollowerSession {
     this.#fail(this.#explain(slow), now, true);
   }
 
-  /** A peer that hangs up or stays silent before it said anything sensible may be an HTTP port. */
-  #explain(error: DfdbError): DfdbError {
-    if (this.#phase !== "hello" || !isNetworkError(error.code)) return error;
-    return new DfdbError(error.code, `${error.message}; is this its replication port, not its HTTP port?`);
+  /** While it does not read, this node hears nothing and is not answered: it says by itself that it lives. */
+  #onContactTick(contact: Contact, now: MonotonicMs): void {
+    const { contactLostMs, heartbeatMs } = this.#options.tuning;
+    if (this.congested) {
+      contact.excuse(now);
+      if (now < this.#signAt) return;
+      this.#signAt = now + heartbeatMs;
+      return this.#phase === "resync" ? this.#resync?.acknowledge() : this.#stream.acknowledge();
+    }
+    if (!contact.lost(now)) return;
+    this.#fail(new DfdbError("timeout", `the leader was silent for ${contactLostMs} ms`), now, false);
   }
 
-  #fail(error: DfdbError, now: MonotonicMs, tell: boolean): void {
-    if (this.#phase === "waiting") return;
-    const streaming = this.#phase === "streaming";
-    this.#effects.push({ type: "disconnect", error, last: tell ? refusedMessage(error) : null });
+  /** A peer that hangs up or stays silent before it said anything sensible may be an HTTP port. */
+  #explain(error: DfdbError): DfdbError {
+    if (this.#phase !== "hello") return error;
+    if (error.code === "bad_frame") {
+      return new DfdbError(error.code, `${error.message}; does it speak TLS?`, { cause: error });
+    }
+    if (!isNetworkError(error.code)) return error;
+    return new DfdbError(
+      error.code,
+      `${error.message}; is this its replication port, not its HTTP port, and is TLS on at both or none?`,
+    );
+  }
+
+  /** `shown`: the state until a leader welcomes this node; by default as the error says. */
+  #fail(error: DfdbError, now: MonotonicMs, tell: boolean, shown?: Blocked): void {
     this.lastError = { error, at: now };
-    this.#blocked = isNetworkError(error.code) ? null : streaming ? "error" : "refused";
+    if (this.#phase === "waiting") return;
+    this.#blocked = shown ?? this.#blockedBy(error);
+    this.#hangUp(error, true, tell);
+    this.#until = now + this.#backoff.next();
+  }
+
+  /** That a leader lacks what is here, or has something else, is not forgotten when it goes away. */
+  #blockedBy({ code }: DfdbError): Blocked | null {
+    if (isNetworkError(code)) {
+      return this.#blocked === "ahead" || this.#blocked === "corrupt" ? this.#blocked : null;
+    }
+    if (code === "ahead" || code === "corrupt") return code;
+    if (this.#phase === "resync") return this.#step;
+    return this.#phase === "streaming" ? "error" : "refused";
+  }
+
+  get #step(): Blocked {
+    const step = this.#resync?.step ?? "snapshot";
+    return step === "installing" ? "snapshot" : step;
+  }
+
+  #hangUp(error: DfdbError, news: boolean, tell: boolean): void {
+    this.#effects.push({ type: "disconnect", error, last: tell ? refusedMessage(error) : null, news });
     this.#phase = "waiting";
     this.#contact = null;
-    this.tail = new FollowerTail(this.#options.log);
-    this.#until = now + this.#backoff.next();
+    this.#stream.end();
   }
 
   #stop(): void {
     const error = new DfdbError("going_away", "this node stops following");
     if (this.#phase !== "idle" && this.#phase !== "waiting") {
-      const last = this.#phase === "streaming" ? refusedMessage(error) : null;
-      this.#effects.push({ type: "disconnect", error, last });
+      const last = this.#contact !== null ? refusedMessage(error) : null;
+      this.#effects.push({ type: "disconnect", error, last, news: false });
     }
     this.#phase = "stopped";
-  }
-
-  #ack(): void {
-    const { seq, epoch, run, chain } = this.#options.log.last;
-    this.#send({ type: "ack", seq, epoch, run, chain });
   }
 
   #send(message: Message): void {

@@ -19,6 +19,9 @@ export function statusOf(session: FollowerSession, options: FollowLeaderOptions)
     lagMs: theirs === null ? null : mine >= theirs ? 0 : lagMs(session, now),
     opsApplied: session.opsApplied,
     gapsDetected: session.gapsDetected,
+    snapshot: session.snapshot,
+    snapshotsInstalled: session.snapshotsInstalled,
+    rescues: session.rescues,
     connects: session.connects,
     lastError: lastError(session, now, clock.wall()),
   };

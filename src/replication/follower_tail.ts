@@ -7,6 +7,8 @@ import { positionOf } from "./send_window.ts";
 /** Entries that came and are not applied, in order, continuing what is applied. */
 export class FollowerTail {
   readonly #log: LogReader;
+  /** Taken out and not applied yet. */
+  #taken: readonly LogEntry[] = [];
   #waiting: LogEntry[] = [];
   #bytes = 0;
   #tail: Position;
@@ -26,6 +28,11 @@ export class FollowerTail {
 
   /** The oldest entry that is not applied. */
   get first(): LogEntry | null {
+    return this.#taken[0] ?? this.#waiting[0] ?? null;
+  }
+
+  /** The oldest entry that waits. */
+  get firstWaiting(): LogEntry | null {
     return this.#waiting[0] ?? null;
   }
 
@@ -48,19 +55,27 @@ export class FollowerTail {
     return null;
   }
 
-  /** Takes the oldest entries out, at least one. */
-  take(limits: { readonly entriesMax: number; readonly bytesMax: number }): LogEntry[] {
+  /**
+   * Takes the oldest entries out, at least one if it is not after `lastSeq`; they count as held until `settled`.
+   */
+  take(limits: TakeLimits): readonly LogEntry[] {
     let count = 0, bytes = 0;
     for (const entry of this.#waiting) {
+      if (limits.lastSeq !== null && entry.seq > limits.lastSeq) break;
       if (count > 0 && (count >= limits.entriesMax || bytes + entry.payload.length > limits.bytesMax)) break;
       bytes += entry.payload.length;
       count++;
     }
     this.#bytes -= bytes;
-    if (count < this.#waiting.length) return this.#waiting.splice(0, count);
-    const all = this.#waiting;
+    if (count < this.#waiting.length) return this.#taken = this.#waiting.splice(0, count);
+    this.#taken = this.#waiting;
     this.#waiting = [];
-    return all;
+    return this.#taken;
+  }
+
+  /** What was taken is applied now. */
+  settled(): void {
+    this.#taken = [];
   }
 
   #push(entry: LogEntry): void {
@@ -72,12 +87,24 @@ export class FollowerTail {
   /** The position at `seq`, waiting or applied; null when this node's log no longer holds it. */
   #held(seq: number): Position | null {
     if (seq === this.#tail.seq) return this.#tail;
-    const first = this.#waiting[0];
-    const waiting = first === undefined ? undefined : this.#waiting[seq - first.seq];
-    if (waiting !== undefined) return positionOf(waiting);
+    const found = entryAt(this.#waiting, seq) ?? entryAt(this.#taken, seq);
+    if (found !== undefined) return positionOf(found);
     const here = this.#log.at(seq as Position["seq"]);
     return typeof here === "object" ? here : null;
   }
+}
+
+/** Bounds of one apply. `lastSeq`: nothing after it; null: no bound. */
+export interface TakeLimits {
+  readonly entriesMax: number;
+  readonly bytesMax: number;
+  readonly lastSeq: number | null;
+}
+
+/** Entries have no holes between them. */
+function entryAt(entries: readonly LogEntry[], seq: number): LogEntry | undefined {
+  const first = entries[0];
+  return first === undefined ? undefined : entries[seq - first.seq];
 }
 
 function differs(here: Position | null, theirs: Position): DfdbError {

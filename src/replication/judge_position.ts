@@ -1,5 +1,46 @@
 import { DfdbError, type ErrorCode } from "../base/errors.ts";
-import { type LogReader, type Position, samePosition } from "../storage/log.ts";
+import type { Seq } from "../base/ids.ts";
+import { type LogReader, type Position, samePosition, type Term } from "../storage/log.ts";
+import type { Hello, Probed, Welcome } from "../wire/message.ts";
+
+/** How a follower goes on after its welcome. */
+export interface Verdict {
+  readonly follow: Welcome["follow"];
+  /** Its last entry is in this history, compared by chain. */
+  readonly found: boolean;
+}
+
+/** How the follower of `hello` is brought to this leader's state, or why it is refused (PROTOCOL.md section 4). */
+export function judgeFollow(log: LogReader, hello: Hello, snapshotAboveEntries: number): Verdict | DfdbError {
+  const { position, resync } = hello, wrong = judgePosition(log, position);
+  if (wrong === null) {
+    const empty = position.seq === 0;
+    const anew = empty ? log.last.seq >= snapshotAboveEntries : resync;
+    return { follow: anew ? "snapshot" : "stream", found: !empty };
+  }
+  if (wrong.code === "compacted") return { follow: "snapshot", found: false };
+  if (wrong.code === "diverged") return { follow: "rescue", found: false };
+  return wrong;
+}
+
+/** What this log has at `seq`, as far as it still knows. */
+export function probedAt(log: LogReader, seq: Seq): Probed {
+  const here = log.at(seq);
+  if (here === "ahead") return { type: "probed", seq, term: null, chain: null };
+  if (here === "compacted") return { type: "probed", seq, term: termAt(log, seq), chain: null };
+  return { type: "probed", seq, term: { epoch: here.epoch, run: here.run }, chain: here.chain };
+}
+
+/** The term of entry `seq`, also of one that was trimmed away; null before the first term and after the last entry. */
+export function termAt(log: LogReader, seq: Seq): Term | null {
+  if (seq > log.last.seq) return null;
+  let found: Term | null = null;
+  for (const { epoch, run, firstSeq } of log.terms) {
+    if (firstSeq > seq) break;
+    found = { epoch, run };
+  }
+  return found;
+}
 
 /**
  * Is `position` of a follower in the history of `log`, so that the stream can continue it? Null: yes. Otherwise why
@@ -21,17 +62,14 @@ export function judgePosition(log: LogReader, position: Position): DfdbError | n
 }
 
 /** True when both belong to one leadership. */
-export function sameTerm(a: Position, b: Position): boolean {
+export function sameTerm(a: Term, b: Term): boolean {
   return a.epoch === b.epoch && a.run === b.run;
 }
 
 /** True when the terms of `log` say that entry `position.seq` was written in the position's run. */
 function runHolds(log: LogReader, position: Position): boolean {
-  const index = log.terms.findIndex((term) => term.run === position.run && term.epoch === position.epoch);
-  const begin = log.terms[index]?.firstSeq;
-  if (begin === undefined || position.seq < begin || position.seq > log.last.seq) return false;
-  const end = log.terms[index + 1]?.firstSeq;
-  return end === undefined || position.seq < end;
+  const term = termAt(log, position.seq);
+  return term !== null && sameTerm(term, position);
 }
 
 type PositionRefusal = Extract<ErrorCode, "compacted" | "corrupt" | "stale_epoch" | "diverged" | "ahead">;

@@ -13,7 +13,7 @@ import {
   type Welcome,
 } from "../wire/message.ts";
 import { type HandshakeFacts, proofOf } from "../wire/proof.ts";
-import { judgePosition } from "./judge_position.ts";
+import { judgeFollow, type Verdict } from "./judge_position.ts";
 import type { Identity, StreamTuning } from "./types.ts";
 
 /** What a leader's side of a connection needs to know of its node. */
@@ -54,19 +54,21 @@ export function challengeFor(context: LeaderContext, hello: Hello, nonce: Uint8A
   return { ...plain, proof: proofOf(context.crypto, secret, "leader", factsOf(context, hello, plain)) };
 }
 
-/** Why a follower that answered the challenge is refused, or null. */
-export function judgeFollower(
+/** `bad_secret` when the proof is not the one that the challenge asks for, else null. */
+export function checkProof(
   context: LeaderContext,
   hello: Hello,
   challenge: Challenge,
   proof: Proof,
 ): DfdbError | null {
-  if (context.secret !== null) {
-    const expected = proofOf(context.crypto, context.secret, "follower", factsOf(context, hello, challenge));
-    if (proof.proof === undefined || !equalConstantTime(proof.proof, expected)) {
-      return new DfdbError("bad_secret", "the follower's replication secret is not the leader's");
-    }
-  }
+  if (context.secret === null) return null;
+  const expected = proofOf(context.crypto, context.secret, "follower", factsOf(context, hello, challenge));
+  if (proof.proof !== undefined && equalConstantTime(proof.proof, expected)) return null;
+  return new DfdbError("bad_secret", "the follower's replication secret is not the leader's");
+}
+
+/** How a follower that has proved the secret goes on, or why it is refused. */
+export function judgeFollower(context: LeaderContext, hello: Hello): Verdict | DfdbError {
   if (hello.database !== context.identity.database) {
     return new DfdbError("wrong_database", `this node does not serve a database "${hello.database}"`);
   }
@@ -81,10 +83,10 @@ export function judgeFollower(
   if (hello.databaseId === null && hello.position.seq !== 0) {
     return new DfdbError("bad_frame", "a follower with entries must name its database id");
   }
-  return judgePosition(context.log, hello.position);
+  return judgeFollow(context.log, hello, context.tuning.snapshotAboveEntries);
 }
 
-export function welcomeOf(context: LeaderContext): Welcome {
+export function welcomeOf(context: LeaderContext, follow: Welcome["follow"]): Welcome {
   const { identity, log, tuning } = context;
   return {
     type: "welcome",
@@ -98,6 +100,7 @@ export function welcomeOf(context: LeaderContext): Welcome {
     heartbeatMs: tuning.heartbeatMs,
     wallMs: context.wall(),
     knownNodes: context.knownNodes(),
+    follow,
   };
 }
 

@@ -1,56 +1,45 @@
 import { assert } from "../base/assert.ts";
 import { DfdbError } from "../base/errors.ts";
-import type { MonotonicMs, Seq } from "../base/ids.ts";
+import type { MonotonicMs } from "../base/ids.ts";
 import { monotonicMsOf } from "../base/ids.ts";
-import type { Machine, Tick } from "../base/machine.ts";
+import { limits } from "../base/limits.ts";
 import { origin } from "../storage/log.ts";
-import type { Ack, Challenge, GoingAway, Hello, Message, Proof } from "../wire/message.ts";
+import type {
+  Ack,
+  Challenge,
+  GoingAway,
+  Hello,
+  Message,
+  Probe,
+  Proof,
+  WantSnapshot,
+} from "../wire/message.ts";
 import { Contact } from "./contact.ts";
-import { challengeFor, judgeFollower, type LeaderContext, welcomeOf } from "./leader_handshake.ts";
+import { probedAt, type Verdict } from "./judge_position.ts";
+import type { LeaderEffect, LeaderInput, LeaderSession } from "./leader_events.ts";
+import {
+  challengeFor,
+  checkProof,
+  judgeFollower,
+  type LeaderContext,
+  welcomeOf,
+} from "./leader_handshake.ts";
+import { LeaderStream } from "./leader_stream.ts";
 import { errorOfRefusal, refusedMessage } from "./refusal.ts";
 import { SendWindow } from "./send_window.ts";
+import type { SharedReads } from "./shared_reads.ts";
+import { SnapshotSending } from "./snapshot_sending.ts";
 
-export type LeaderInput =
-  | Tick
-  | { readonly type: "message"; readonly message: Message }
-  /** Bytes moved. */
-  | { readonly type: "contact" }
-  /** The append given out last was taken by the system. */
-  | { readonly type: "sent" }
-  /** The log may have grown. */
-  | { readonly type: "committed" }
-  /** Answer to `admit`. */
-  | { readonly type: "admitted" }
-  /** The session is to end, and the follower is to be told why. */
-  | { readonly type: "refuse"; readonly error: DfdbError }
-  /** The node stops. */
-  | { readonly type: "stop" }
-  /** The connection ended by itself or brought nonsense. */
-  | { readonly type: "ended"; readonly error: DfdbError };
-
-export type LeaderEffect =
-  /** To be answered at once with `admitted` or `refuse`. */
-  | { readonly type: "admit"; readonly hello: Hello }
-  | { readonly type: "send"; readonly message: Message }
-  /** The handshake is complete: from now on larger bodies may come. */
-  | { readonly type: "established" }
-  /** Nothing comes after it. The peer is sent `last` before the connection is closed; null: it is cut at once. */
-  | { readonly type: "close"; readonly error: DfdbError; readonly last: Message | null };
+/** A bisection needs as many as a seq has bits. */
+const probesMax = 64;
 
 export interface LeaderSessionOptions extends LeaderContext {
   /** 32 unpredictable bytes, new for each session. */
   readonly nonce: Uint8Array;
-}
-
-/** What a leader knows of one connected follower, and what it sends it next. */
-export interface LeaderSession extends Machine<LeaderInput, LeaderEffect> {
-  readonly phase: "hello" | "proof" | "admission" | "streaming" | "closed";
-  /** Null before it was received. */
-  readonly hello: Hello | null;
-  readonly window: SendWindow;
-  readonly state: "catching_up" | "streaming";
-  /** When the last byte came or moved. */
-  readonly heardAt: number;
+  readonly reads: SharedReads;
+  /** Sizes of the protocol; tests take smaller ones. */
+  readonly partBytes?: number;
+  readonly snapshotPieceBytes?: number;
 }
 
 /** The machine of one connection on the leader's side; `now` is the time of the accepted connection. */
@@ -60,17 +49,22 @@ export function leaderSession(options: LeaderSessionOptions, now: MonotonicMs): 
 
 class Session implements LeaderSession {
   phase: LeaderSession["phase"] = "hello";
+  proved = false;
   hello: Hello | null = null;
   window = new SendWindow(origin);
   readonly #options: LeaderSessionOptions;
   readonly #handshakeUntil: number;
   readonly #contact: Contact;
   #challenge: Challenge | null = null;
+  #verdict: Verdict | null = null;
   #heartbeatAt = 0;
-  /** An append was given out and not yet taken by the system. */
+  /** A bulk message was given out and not yet taken by the system. */
   #sending = false;
-  /** Catching up until this is acknowledged. */
-  #behindUntil: Seq = origin.seq;
+  /** A heartbeat was due while one was under way. */
+  #beatOwed = false;
+  #probes = 0;
+  #stream: LeaderStream | null = null;
+  #snapshot: SnapshotSending | null = null;
   #effects: LeaderEffect[] = [];
 
   constructor(options: LeaderSessionOptions, now: MonotonicMs) {
@@ -80,14 +74,26 @@ class Session implements LeaderSession {
     this.#contact = new Contact(contactLostMs, heartbeatMs / 2, now);
   }
 
-  get deadline(): MonotonicMs | null {
-    if (this.phase === "closed") return null;
-    if (this.phase !== "streaming") return monotonicMsOf(this.#handshakeUntil);
-    return monotonicMsOf(Math.min(this.#heartbeatAt, this.#contact.deadline));
+  get established(): boolean {
+    return this.phase === "streaming" || this.phase === "resync";
   }
 
-  get state(): "catching_up" | "streaming" {
-    return this.window.acked.seq < this.#behindUntil ? "catching_up" : "streaming";
+  get deadline(): MonotonicMs | null {
+    if (this.phase === "closed") return null;
+    if (!this.established) return monotonicMsOf(this.#handshakeUntil);
+    const piece = this.#sending ? null : this.#snapshot?.wakeAt ?? null;
+    return monotonicMsOf(
+      Math.min(this.#heartbeatAt, this.#contact.deadline, piece ?? Number.POSITIVE_INFINITY),
+    );
+  }
+
+  get state(): LeaderSession["state"] {
+    if (this.#stream !== null) return this.#stream.state;
+    return this.snapshot === null ? "resync" : "snapshot";
+  }
+
+  get snapshot(): LeaderSession["snapshot"] {
+    return this.#snapshot?.progress ?? null;
   }
 
   get heardAt(): number {
@@ -106,16 +112,19 @@ class Session implements LeaderSession {
       case "contact":
         return this.#contact.heard(now);
       case "message":
-        return this.#onMessage(input.message);
+        return this.#onMessage(input.message, now);
       case "committed":
-        return this.#pump();
+        return this.#pump(now);
       case "sent":
-        this.#sending = false;
-        return this.#pump();
+        return this.#onSent(now);
       case "tick":
         return this.#onTick(now);
       case "admitted":
         return this.#onAdmitted(now);
+      case "leased":
+      case "piece":
+      case "checksum":
+        return this.#onSnapshot(input, now);
       case "refuse":
         return this.#close(input.error, true);
       case "ended":
@@ -125,11 +134,18 @@ class Session implements LeaderSession {
     }
   }
 
-  #onMessage(message: Message): void {
+  #onMessage(message: Message, now: MonotonicMs): void {
     if (message.type === "refused") return this.#close(errorOfRefusal(message), false);
     if (message.type === "hello" && this.phase === "hello") return this.#onHello(message);
     if (message.type === "proof" && this.phase === "proof") return this.#onProof(message);
-    if (message.type === "ack" && this.phase === "streaming") return this.#onAck(message);
+    if (this.phase === "streaming" && message.type === "ack") return this.#onAck(message, now);
+    if (this.phase === "resync") {
+      if (message.type === "snapshotAck") return this.#onSnapshotAck(message.offset, now);
+      if (this.#snapshot === null) {
+        if (message.type === "wantSnapshot") return this.#onWant(message);
+        if (message.type === "probe" && this.#verdict?.follow === "rescue") return this.#onProbe(message);
+      }
+    }
     this.#close(new DfdbError("bad_frame", `a follower must not send "${message.type}" now`), true);
   }
 
@@ -144,34 +160,76 @@ class Session implements LeaderSession {
 
   #onProof(proof: Proof): void {
     assert(this.hello !== null && this.#challenge !== null, "a proof follows a challenge");
-    const refusal = judgeFollower(this.#options, this.hello, this.#challenge, proof);
-    if (refusal !== null) return this.#close(refusal, true);
+    const wrong = checkProof(this.#options, this.hello, this.#challenge, proof);
+    if (wrong !== null) return this.#close(wrong, true);
+    this.proved = true;
+    const verdict = judgeFollower(this.#options, this.hello);
+    if (verdict instanceof DfdbError) return this.#close(verdict, true);
+    this.#verdict = verdict;
     this.phase = "admission";
     this.#effects.push({ type: "admit", hello: this.hello });
   }
 
   #onAdmitted(now: MonotonicMs): void {
-    assert(this.phase === "admission" && this.hello !== null, "admission was asked for");
-    const { log, tuning } = this.#options;
-    this.phase = "streaming";
-    this.window = new SendWindow(this.hello.position);
-    this.#behindUntil = log.last.seq;
+    assert(
+      this.phase === "admission" && this.hello !== null && this.#verdict !== null,
+      "admission was asked for",
+    );
+    const { tuning, partBytes = limits.partBytes } = this.#options, { follow, found } = this.#verdict;
+    if (found) this.window = new SendWindow(this.hello.position);
+    if (follow === "stream") this.#stream = new LeaderStream({ ...this.#options, partBytes }, this.window);
+    this.phase = follow === "stream" ? "streaming" : "resync";
     this.#heartbeatAt = now + tuning.heartbeatMs;
     this.#contact.heard(now);
-    this.#send(welcomeOf(this.#options));
-    this.#effects.push({ type: "established" });
-    this.#pump();
+    this.#send(welcomeOf(this.#options, follow));
+    this.#effects.push({ type: "established", found });
+    this.#pump(now);
   }
 
-  #onAck(ack: Ack): void {
+  #onAck(ack: Ack, now: MonotonicMs): void {
     const wrong = this.window.acknowledge(ack, this.#options.log);
     if (wrong !== null) return this.#close(wrong, true);
-    this.#pump();
+    this.#pump(now);
+  }
+
+  #onProbe({ seq }: Probe): void {
+    if (++this.#probes > probesMax) {
+      return this.#close(
+        new DfdbError("bad_frame", `a follower must not ask for more than ${probesMax} entries`),
+        true,
+      );
+    }
+    this.#send(probedAt(this.#options.log, seq));
+  }
+
+  #onWant(wish: WantSnapshot): void {
+    const { tuning, snapshotPieceBytes: pieceBytes = limits.snapshotPieceBytes } = this.#options;
+    this.#snapshot = new SnapshotSending({ pieceBytes, tuning }, wish);
+    const notBefore = this.hello?.position.seq ?? origin.seq;
+    this.#effects.push({ type: "acquire", resumeId: wish.resume?.id ?? null, notBefore });
+  }
+
+  #onSnapshotAck(offset: number, now: MonotonicMs): void {
+    const wrong = this.#snapshot?.acknowledge(offset) ?? null;
+    if (wrong !== null) return this.#close(wrong, true);
+    this.#pump(now);
+  }
+
+  #onSnapshot(input: LeaderInput & { type: "leased" | "piece" | "checksum" }, now: MonotonicMs): void {
+    assert(this.#snapshot !== null, "a snapshot was asked for");
+    if (input.type === "leased") this.#send(this.#snapshot.leased(input.lease));
+    else if (input.type === "checksum") this.#send(this.#snapshot.end(input.checksum));
+    else {
+      const { bytes } = input;
+      this.#sending = true;
+      this.#send({ type: "snapshotChunk", offset: this.#snapshot.piece(bytes, now), bytes });
+    }
+    this.#pump(now);
   }
 
   #onTick(now: MonotonicMs): void {
     const { handshakeMs, contactLostMs } = this.#options.tuning;
-    if (this.phase !== "streaming") {
+    if (!this.established) {
       if (now < this.#handshakeUntil) return;
       return this.#close(new DfdbError("timeout", `the handshake took longer than ${handshakeMs} ms`), true);
     }
@@ -179,12 +237,20 @@ class Session implements LeaderSession {
       return this.#close(new DfdbError("timeout", `the follower was silent for ${contactLostMs} ms`), false);
     }
     if (now >= this.#heartbeatAt) this.#beat(now);
+    this.#pump(now);
+  }
+
+  #onSent(now: MonotonicMs): void {
+    this.#sending = false;
+    if (this.#beatOwed) this.#beat(now);
+    this.#pump(now);
   }
 
   #beat(now: MonotonicMs): void {
     const { log, tuning, readOnly, wall } = this.#options;
     this.#heartbeatAt = now + tuning.heartbeatMs;
-    // Behind an append that the follower does not take, heartbeats would only pile up.
+    // Behind a message that the follower does not take, heartbeats would only pile up.
+    this.#beatOwed = this.#sending;
     if (this.#sending) return;
     this.#send({
       type: "heartbeat",
@@ -197,7 +263,7 @@ class Session implements LeaderSession {
 
   #onStop(): void {
     const { identity, knownNodes } = this.#options;
-    if (this.phase !== "streaming") {
+    if (!this.established) {
       return this.#close(new DfdbError("going_away", "the leader is stopping"), true);
     }
     const { httpUrl, wireAddress } = identity;
@@ -212,26 +278,20 @@ class Session implements LeaderSession {
     this.#effects.push({ type: "close", error: new DfdbError("going_away", message.message), last: message });
   }
 
-  /** Sends the next piece of the log, if there is one, the window has room, and the last piece was taken. */
-  #pump(): void {
-    if (this.phase !== "streaming" || this.#sending) return;
-    const { log, tuning } = this.#options;
-    const { sent, bytesInFlight } = this.window;
-    if (log.last.seq <= sent.seq) return;
-    if (bytesInFlight > 0 && bytesInFlight + tuning.appendBytes > tuning.windowBytes) {
-      this.#behindUntil = log.last.seq;
-      return;
-    }
-    const bytesMax = Math.min(tuning.appendBytes, tuning.windowBytes);
-    const entries = log.entries(sent.seq, { bytesMax, entriesMax: tuning.appendEntriesMax });
-    if (entries === "compacted") {
-      return this.#close(new DfdbError("compacted", "the log was trimmed before the follower took it"), true);
-    }
-    if (entries.length === 0) return;
-    assert(entries[0]?.seq === sent.seq + 1, "the log has no holes");
-    this.window.add(entries);
+  /** Gives out the next bulk message, if there is one and the last one was taken. */
+  #pump(now: MonotonicMs): void {
+    if (this.#sending) return;
+    if (this.#stream !== null) return this.#pumpStream(this.#stream);
+    const next = this.#snapshot?.next(now) ?? null;
+    if (next !== null) this.#effects.push(next);
+  }
+
+  #pumpStream(stream: LeaderStream): void {
+    const message = stream.next();
+    if (message === null) return;
+    if (message instanceof DfdbError) return this.#close(message, true);
     this.#sending = true;
-    this.#send({ type: "append", previous: sent, entries });
+    this.#send(message);
   }
 
   #send(message: Message): void {

@@ -1,7 +1,7 @@
 import { DfdbError } from "../base/errors.ts";
 import type { MonotonicMs } from "../base/ids.ts";
 import type { KnownNode } from "../wire/message.ts";
-import type { LeaderSession } from "./leader_session.ts";
+import type { LeaderSession } from "./leader_events.ts";
 import type { StreamTuning } from "./types.ts";
 
 /** A connection as the rules of admission see it. */
@@ -32,8 +32,13 @@ export class Roster<Member extends RosterMember> {
     return [...this.#members];
   }
 
+  get size(): number {
+    return this.#members.size;
+  }
+
+  /** Those whose handshake is complete. */
   get followers(): readonly Member[] {
-    return this.members.filter((member) => member.session.phase === "streaming");
+    return this.members.filter((member) => member.session.established);
   }
 
   remove(member: Member): void {
@@ -42,7 +47,7 @@ export class Roster<Member extends RosterMember> {
 
   /** Takes in a new connection; when too many are in the handshake one of them has to go. */
   add(member: Member): void {
-    const shaking = this.members.filter((other) => other.session.phase !== "streaming");
+    const shaking = this.members.filter((other) => !other.session.established);
     this.#members.add(member);
     if (shaking.length < this.#tuning.handshakesMax) return;
     const victim = shaking.find((other) => !other.heard) ?? shaking[0];

@@ -1,41 +1,38 @@
-import { DfdbError, messageOf } from "../base/errors.ts";
-import type { Listener } from "../runtime/net.ts";
+import type { Connection } from "../runtime/net.ts";
 import { knownNodesMax } from "../wire/message.ts";
 import { Tasks } from "./driver.ts";
 import { FollowerLink } from "./follower_link.ts";
 import type { LeaderContext } from "./leader_handshake.ts";
+import { RefusedFollowers } from "./refused_followers.ts";
 import { Roster } from "./roster.ts";
-import type { ConnectedFollower, FollowerServer, ServeFollowersOptions } from "./types.ts";
+import { SharedReads } from "./shared_reads.ts";
+import { SteadyListener } from "./steady_listener.ts";
+import type {
+  ConnectedFollower,
+  DurableFollower,
+  FollowerServer,
+  RefusedFollower,
+  ServeFollowersOptions,
+} from "./types.ts";
 
 /** Listens for followers and streams the log to them. Throws DfdbError `port_in_use` or `io_error`. */
 export async function serveFollowers(options: ServeFollowersOptions): Promise<FollowerServer> {
-  const { hostname, port } = options.listen;
-  const listener = await options.runtime.net.listen({ hostname, port, tls: null });
-  return new Server(options, listener);
+  const { runtime: { net, clock }, logger, tls } = options, listen = { ...options.listen, tls };
+  const followers = new Followers(options),
+    accept = (connection: Connection): void => followers.add(connection);
+  const listener = await SteadyListener.open({ net, clock, logger, listen, accept });
+  return new Server(followers, listener);
 }
 
 class Server implements FollowerServer {
-  readonly #options: ServeFollowersOptions;
-  readonly #listener: Listener;
-  readonly #tasks: Tasks;
-  readonly #roster: Roster<FollowerLink>;
-  readonly #context: LeaderContext;
-  readonly #unsubscribe: () => void;
-  readonly #refusals = new Map<string, string>();
+  readonly #followers: Followers;
+  readonly #listener: SteadyListener;
   #closing: Promise<void> | null = null;
-  #told = false;
 
-  constructor(options: ServeFollowersOptions, listener: Listener) {
-    const { runtime, identity, databaseId, secret, log, tuning, readOnly } = options;
-    this.#options = options;
+  constructor(followers: Followers, listener: SteadyListener) {
+    this.#followers = followers;
     this.#listener = listener;
-    this.#tasks = new Tasks(runtime.clock);
-    this.#roster = new Roster(tuning, options.severalCandidates ?? false);
-    const knownNodes = () => this.#roster.knownNodes(knownNodesMax);
-    const { crypto } = runtime, wall = () => runtime.clock.wall();
-    this.#context = { identity, databaseId, secret, crypto, log, tuning, readOnly, wall, knownNodes };
-    this.#unsubscribe = options.committed.subscribe(() => this.#onCommitted());
-    this.#tasks.add(this.#accept());
+    followers.start();
   }
 
   get hostname(): string {
@@ -47,7 +44,19 @@ class Server implements FollowerServer {
   }
 
   followers(): readonly ConnectedFollower[] {
-    return this.#roster.members.map((link) => link.describe()).filter((follower) => follower !== null);
+    return this.#followers.describe();
+  }
+
+  durable(): readonly DurableFollower[] {
+    return this.#followers.durable();
+  }
+
+  onAcknowledged(listener: () => void): () => void {
+    return this.#followers.onAcknowledged(listener);
+  }
+
+  refused(): readonly RefusedFollower[] {
+    return this.#followers.refused.all;
   }
 
   close(): Promise<void> {
@@ -56,34 +65,83 @@ class Server implements FollowerServer {
   }
 
   async #close(): Promise<void> {
-    this.#unsubscribe();
-    for (const link of this.#roster.members) link.feed({ type: "stop" });
+    this.#followers.stop();
     await this.#listener.close();
-    await this.#tasks.settled();
+    await this.#followers.settled();
+  }
+}
+
+/** All connections of one leader, and what they share. */
+class Followers {
+  readonly refused: RefusedFollowers = new RefusedFollowers();
+  readonly #options: ServeFollowersOptions;
+  readonly #tasks: Tasks;
+  readonly #roster: Roster<FollowerLink>;
+  readonly #context: LeaderContext;
+  readonly #reads: SharedReads;
+  readonly #refusals = new Map<string, string>();
+  readonly #listeners = new Set<() => void>();
+  #unsubscribe = (): void => {};
+  #told = false;
+
+  constructor(options: ServeFollowersOptions) {
+    const { runtime, identity, databaseId, secret, log, tuning, readOnly } = options;
+    this.#options = options;
+    this.#tasks = new Tasks(runtime.clock);
+    this.#roster = new Roster(tuning, options.severalCandidates ?? false);
+    const bytesMax = Math.min(tuning.appendBytes, tuning.windowBytes), entriesMax = tuning.appendEntriesMax;
+    this.#reads = new SharedReads(log, { bytesMax, entriesMax });
+    const knownNodes = () => this.#roster.knownNodes(knownNodesMax);
+    const { crypto } = runtime, wall = () => runtime.clock.wall();
+    this.#context = { identity, databaseId, secret, crypto, log, tuning, readOnly, wall, knownNodes };
   }
 
-  async #accept(): Promise<void> {
-    const { logger } = this.#options;
-    try {
-      for await (const connection of this.#listener) {
-        if (this.#closing !== null) {
-          connection.abort(new DfdbError("going_away", "the leader is stopping"));
-          continue;
-        }
-        this.#roster.add(
-          new FollowerLink({
-            serve: this.#options,
-            context: this.#context,
-            connection,
-            roster: this.#roster,
-            tasks: this.#tasks,
-            refusals: this.#refusals,
-          }),
-        );
-      }
-    } catch (thrown) {
-      logger.error("the replication listener failed: no new followers", { reason: messageOf(thrown) });
-    }
+  start(): void {
+    this.#unsubscribe = this.#options.committed.subscribe(() => this.#onCommitted());
+  }
+
+  add(connection: Connection): void {
+    const link = new FollowerLink({
+      serve: this.#options,
+      context: this.#context,
+      connection,
+      roster: this.#roster,
+      tasks: this.#tasks,
+      refusals: this.#refusals,
+      refused: this.refused,
+      reads: this.#reads,
+      onAcknowledged: () => this.#acknowledged(),
+    });
+    this.#roster.add(link);
+  }
+
+  describe(): ConnectedFollower[] {
+    return this.#roster.members.map((link) => link.describe()).filter((follower) => follower !== null);
+  }
+
+  durable(): DurableFollower[] {
+    return this.#roster.members.map((link) => link.durable()).filter((follower) => follower !== null);
+  }
+
+  onAcknowledged(listener: () => void): () => void {
+    const own = (): void => listener();
+    this.#listeners.add(own);
+    return () => void this.#listeners.delete(own);
+  }
+
+  stop(): void {
+    this.#unsubscribe();
+    for (const link of this.#roster.members) link.feed({ type: "stop" });
+  }
+
+  /** Resolves when no connection is left. */
+  settled(): Promise<void> {
+    return this.#tasks.settled();
+  }
+
+  #acknowledged(): void {
+    if (this.#roster.size === 0) this.#reads.clear();
+    for (const listener of this.#listeners) listener();
   }
 
   /**

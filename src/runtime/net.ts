@@ -1,40 +1,51 @@
-/** TCP as web streams. */
+/** TCP and TLS as web streams. */
 export interface Net {
   /**
    * Listens; `port` 0 picks a free one. Throws DfdbError `port_in_use` (details: `port`), or `io_error`.
-   * TLS (a later step) is null for plain TCP.
+   * With TLS: connections come when their handshake is done; one that takes longer than `limits.handshakeMs`, or fails,
+   * never comes and holds up no other.
    */
   listen(options: ListenOptions): Promise<Listener>;
-  /** Connects; throws DfdbError `unreachable`, also when `signal` aborts first. */
+  /**
+   * Connects; throws DfdbError `unreachable`, also when `signal` aborts first. With TLS: the handshake is done and the
+   * certificate holds for `hostname`, else `certificate_invalid` (details: `reason`, {@linkcode CertificateReason}).
+   */
   connect(options: ConnectOptions): Promise<Connection>;
 }
 
 export interface ListenOptions {
   readonly hostname: string;
   readonly port: number;
+  /** Null for plain TCP. */
   readonly tls: TlsServer | null;
 }
 
 export interface ConnectOptions {
   readonly hostname: string;
   readonly port: number;
+  /** Null for plain TCP. */
   readonly tls: TlsClient | null;
   readonly signal: AbortSignal;
 }
 
-/** PEM texts. */
+/** PEM texts: the certificate with what its authority put between, and its unencrypted key. Clients show none. */
 export interface TlsServer {
   readonly cert: string;
   readonly key: string;
+}
+
+export interface TlsClient {
+  /** PEM text of the trusted authorities; null: the public ones that the runtime knows. */
   readonly ca: string | null;
 }
 
-/** PEM texts. */
-export interface TlsClient {
-  readonly ca: string | null;
-  readonly cert: string | null;
-  readonly key: string | null;
-}
+/** Why a peer's certificate was not accepted. */
+export type CertificateReason =
+  | "expired"
+  | "not_yet_valid"
+  | "unknown_authority"
+  | "wrong_host"
+  | "invalid";
 
 export interface Listener extends AsyncIterable<Connection> {
   readonly hostname: string;
@@ -44,7 +55,7 @@ export interface Listener extends AsyncIterable<Connection> {
 }
 
 /**
- * One TCP connection. Back-pressure is real both ways: bytes that nobody reads stay with the peer (at most one
+ * One connection. Back-pressure is real both ways: bytes that nobody reads stay with the peer (at most one
  * buffer of about 64 KiB is held here), and a `write` resolves when the system took the bytes.
  */
 export interface Connection {

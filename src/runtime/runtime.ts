@@ -3,6 +3,7 @@
  * Nothing else may differ between them, and nothing in `src/` can tell them apart.
  */
 import type { MonotonicMs, WallMs } from "../base/ids.ts";
+import type { Certificates } from "./certificates.ts";
 import type { HttpHost } from "./http_host.ts";
 import type { Net } from "./net.ts";
 import type { Files } from "./files.ts";
@@ -22,6 +23,7 @@ export interface Runtime {
   /** Outgoing HTTP; the same contract as the web standard. */
   readonly fetch: (input: string, init?: RequestInit) => Promise<Response>;
   readonly crypto: Crypto;
+  readonly certificates: Certificates;
   /** Called at labelled places of the commit and apply paths; does nothing outside crash tests. */
   readonly crashPoint: CrashPoint;
 }
@@ -67,6 +69,8 @@ export interface ProcessHost {
   stdout(text: string): void;
   stderr(text: string): void;
   readonly stdoutIsTerminal: boolean;
+  /** Characters in a line of the terminal; null when it does not tell, or there is none. */
+  readonly columns: number | null;
   /** Calls `run` at every SIGINT and SIGTERM until the returned function is called. */
   onStopSignal(run: (signal: "SIGINT" | "SIGTERM") => void): () => void;
   /** Resident memory, bytes. */

@@ -1,7 +1,7 @@
 import { assert } from "../base/assert.ts";
 import { hex, unhex, utf8 } from "../base/bytes.ts";
 import { CborReader, type CborRules } from "../base/cbor_reader.ts";
-import { type CborWriter, headBytesMax, textBytesMax } from "../base/cbor_writer.ts";
+import { CborWriter, headBytesMax, textBytesMax } from "../base/cbor_writer.ts";
 import { DfdbError } from "../base/errors.ts";
 import { collectionNumberOf, documentIdOf, epochOf, nodeIdOf, runIdOf, seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
@@ -45,6 +45,60 @@ export function encodeEntry(operations: readonly Operation[]): Uint8Array {
     write(writer, operation);
   }
   return finished(writer);
+}
+
+/**
+ * As {@linkcode encodeEntry}; yields after each slice. Stops with null as soon as it is known that the payload is larger
+ * than `bytesMax`.
+ */
+export function* encodeEntryInSlices(
+  operations: readonly Operation[],
+  bytesMax: number,
+): Generator<void, Uint8Array | null, void> {
+  assert(operations.length > 0, "an entry has operations");
+  let roomMax = 1 + headBytesMax, bodies = 0;
+  for (const operation of operations) {
+    roomMax += operationBytesMax(operation);
+    if (operation.kind === "put") bodies += operation.body.length;
+  }
+  if (bodies > bytesMax) return null;
+  const writer = new CborWriter(new Uint8Array(roomMax), 0), turns = new Slice();
+  writer.byte(payloadFormat);
+  writer.array(operations.length);
+  for (const operation of operations) {
+    assert(operation.kind !== "term", "a term is alone in its entry");
+    const before = writer.at;
+    write(writer, operation);
+    if (turns.full(writer.at - before)) yield;
+  }
+  const bytes = writer.end();
+  return bytes > bytesMax ? null : new Uint8Array(writer.bytes.buffer, 0, bytes);
+}
+
+/** Counts what one slice has done. */
+export class Slice {
+  #operations = 0;
+  #bytes = 0;
+
+  /** Adds one operation of `bytes`; true when the slice is full, and then the next one begins. */
+  full(bytes: number): boolean {
+    this.#bytes += bytes;
+    if (++this.#operations < limits.sliceOperations && this.#bytes < limits.sliceBytes) return false;
+    this.#operations = this.#bytes = 0;
+    return true;
+  }
+}
+
+/** Whether an entry is to be applied in slices. Costs nothing that depends on its size. */
+export function isLarge(payload: Uint8Array): boolean {
+  if (payload.length > limits.sliceBytes) return true;
+  // An operation takes at least 3 bytes.
+  if (payload.length < 3 * limits.sliceOperations || payload[0] !== payloadFormat) return false;
+  try {
+    return new CborReader(payload, 1, rules).array() > limits.sliceOperations;
+  } catch {
+    return false; // whoever decodes it says what is wrong
+  }
 }
 
 function operationBytesMax(operation: Operation): number {
@@ -96,6 +150,23 @@ function checkedId(id: string): string {
  * `corrupt` for everything else.
  */
 export function decodeEntry(payload: Uint8Array): readonly Operation[] {
+  const { reader, count } = opened(payload), operations: Operation[] = [];
+  for (let i = 0; i < count; i++) operations.push(operation(reader));
+  return closed(reader, operations);
+}
+
+/** As {@linkcode decodeEntry}; yields after each slice. */
+export function* decodeEntryInSlices(payload: Uint8Array): Generator<void, readonly Operation[], void> {
+  const { reader, count } = opened(payload), operations: Operation[] = [], slice = new Slice();
+  for (let i = 0; i < count; i++) {
+    const before = reader.at;
+    operations.push(operation(reader));
+    if (slice.full(reader.at - before)) yield;
+  }
+  return closed(reader, operations);
+}
+
+function opened(payload: Uint8Array): { readonly reader: CborReader; readonly count: number } {
   if (payload.length === 0 || payload.length > limits.entryBytesMax) {
     throw new DfdbError("corrupt", `log entry: payload of ${payload.length} bytes`);
   }
@@ -104,10 +175,12 @@ export function decodeEntry(payload: Uint8Array): readonly Operation[] {
   }
   const reader = new CborReader(payload, 1, rules), count = reader.array();
   if (count === 0) throw reader.error("no operations");
-  const operations: Operation[] = [];
-  for (let i = 0; i < count; i++) operations.push(operation(reader));
+  return { reader, count };
+}
+
+function closed(reader: CborReader, operations: readonly Operation[]): readonly Operation[] {
   reader.end();
-  if (count > 1 && operations.some((o) => o.kind === "term")) {
+  if (operations.length > 1 && operations.some((o) => o.kind === "term")) {
     throw reader.error("a term beside other operations");
   }
   return operations;

@@ -60,4 +60,6 @@ export interface LogReader {
   at(seq: Seq): Position | "compacted" | "ahead";
   /** Entries after `after`, in order; empty when there is nothing newer; "compacted" when they are gone. */
   entries(after: Seq, limits: LogReadLimits): readonly LogEntry[] | "compacted";
+  /** Payload bytes of all entries after `seq` that are kept. */
+  bytesAfter(seq: Seq): number;
 }

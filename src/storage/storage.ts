@@ -19,10 +19,23 @@ export interface Storage {
    */
   write<Result>(run: (tx: WriteTransaction) => Result): Result;
   /**
+   * Opens a write transaction that stays open over macrotasks, for what would take too long in one. Until it is over
+   * nothing else is written (`write` and `begin` are misuse, maintenance does nothing) and reads see the old state.
+   * Throws `busy` during an {@linkcode exchange}.
+   */
+  begin(): OpenWrite;
+  /**
    * Takes over the id of another database: only while the log is at 0 and there is no document (a new follower).
    * Throws `wrong_database` otherwise.
    */
   adoptDatabaseId(id: DatabaseId): void;
+  /**
+   * Lets `run` replace the content of the file through another connection (SQLite's online backup, in a worker). Until it settled nothing is
+   * written here (`busy`), maintenance does nothing, and reads see the old content; then the state is read anew, also
+   * when `run` failed, and reads see what is there. Rejects with what `run` rejects with, `data_corrupt` when the
+   * new content is no database of ours.
+   */
+  exchange(run: () => Promise<void>): Promise<void>;
   /** Frees one slice of what dropped collections left behind. True when more is left. */
   reclaim(): boolean;
   /**
@@ -30,11 +43,27 @@ export interface Storage {
    * `policy` says and never the last one; readers then get "compacted". True: call again, there may be more.
    */
   trimLog(policy: TrimPolicy): boolean;
-  /** Moves the WAL into the data file as far as readers allow, when it has grown enough; off the commit path. */
-  checkpointIfDue(): void;
+  /**
+   * Moves the WAL into the data file as far as readers allow, when it has grown enough; off the commit path. True: it has
+   * grown beyond what one call may move, so a worker should (task `sqlite.checkpoint`).
+   */
+  checkpointIfDue(): boolean;
   stats(): StorageStats;
-  /** Checkpoints, marks the file as cleanly closed, releases the lock. Idempotent. */
+  /** Checkpoints, marks the file as cleanly closed, releases the lock. Idempotent. Throws `busy` during an {@linkcode exchange}. */
   close(): void;
+}
+
+/** A write transaction in slices. */
+export interface OpenWrite {
+  /**
+   * Runs one slice. What it throws ends the transaction: nothing of it is kept. Throws what `run` throws, and as
+   * `Storage.write`.
+   */
+  slice<Result>(run: (tx: WriteTransaction) => Result): Result;
+  /** All of it is on disk (fsync) when this returns, or, if it throws, none of it is kept. Throws as `Storage.write`. */
+  commit(): void;
+  /** Keeps nothing. Does nothing when the transaction is over. */
+  rollback(): void;
 }
 
 /** What the log is kept to: what is over either limit goes. */
@@ -110,10 +139,17 @@ export interface WriteTransaction extends ReadView {
    */
   append(operations: readonly Operation[], wallMs: WallMs): Position;
   /**
+   * As {@linkcode append}, of operations that are no `term`, a slice (`limits.slice…`) a step. Nothing else may be
+   * written before it is taken to its end.
+   */
+  appendInSlices(operations: readonly Operation[], wallMs: WallMs): Generator<void, Position, void>;
+  /**
    * Follower: applies an entry of the leader. Throws `gap` (not the next seq), `diverged` (term or document history
    * does not fit), `corrupt` (chain or payload does not fit), `version` (an operation this version does not know).
    */
   apply(entry: LogEntry): Position;
+  /** As {@linkcode apply}, in slices; see {@linkcode appendInSlices}. */
+  applyInSlices(entry: LogEntry): Generator<void, Position, void>;
 }
 
 /** What belongs to the node and must not travel with a copy of the data file. */

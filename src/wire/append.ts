@@ -10,7 +10,7 @@ import { isHexId } from "../base/ids.ts";
 import type { LogEntry, Position, Term } from "../storage/log.ts";
 import { badBody } from "./cbor_body.ts";
 import { frameHeaderBytes, sealFrame } from "./frame.ts";
-import type { Append } from "./message.ts";
+import type { Ack, Append } from "./message.ts";
 
 /** Bytes of one entry around its payload, at most: array, wall time, chain, length of the payload. */
 const entryOverheadBytes = 1 + 9 + 5 + 9;
@@ -36,7 +36,8 @@ export function encodeAppend(message: Append): Uint8Array {
   return sealFrame(writer.bytes.subarray(0, writer.end()));
 }
 
-function writePosition(writer: CborWriter, position: Position): void {
+/** A position as a map of four. */
+export function writePosition(writer: CborWriter, position: Position): void {
   writer.map(4);
   writer.text("seq");
   writer.unsigned(position.seq);
@@ -97,18 +98,30 @@ export function decodeAppend(reader: CborReader, pairs: number): Append {
   return { type: "append", previous, entries };
 }
 
-function readPosition(reader: CborReader): Position {
+/** Throws DfdbError `bad_frame`. */
+export function readPosition(reader: CborReader): Position {
+  return readPositionFields(reader, reader.map(), 2);
+}
+
+function readPositionFields(reader: CborReader, count: number, depth: number): Position {
   let seq = -1, epoch = -1, chain = -1, run = "";
-  for (let pairs = reader.map(); pairs > 0; pairs--) {
+  for (let pairs = count; pairs > 0; pairs--) {
     const key = reader.text();
     if (key === "seq") seq = reader.number();
     else if (key === "epoch") epoch = reader.number();
     else if (key === "chain") chain = reader.number();
     else if (key === "run") run = reader.text();
-    else reader.skip(2);
+    else reader.skip(depth);
   }
   if (seq < 0 || epoch < 0 || chain < 0 || chain >= 2 ** 32 || !isHexId(run)) throw badBody("a position");
   return { seq: seq as Seq, epoch: epoch as Epoch, run: run as RunId, chain };
+}
+
+/** Reads an ack as {@linkcode decodeAppend} does: every follower sends one for each batch. */
+export function decodeAck(reader: CborReader, pairs: number): Ack {
+  const { seq, epoch, run, chain } = readPositionFields(reader, pairs - 1, 1);
+  reader.end();
+  return { type: "ack", seq, epoch, run, chain };
 }
 
 function readRuns(reader: CborReader, previous: number): LogEntry[] {

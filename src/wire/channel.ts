@@ -30,6 +30,8 @@ export interface ChannelOptions {
   readonly bodyBytesMax: number;
   /** Called when bytes arrived, before they are a message, and when the peer took a part of a large frame. */
   readonly onBytes: () => void;
+  /** Default {@linkcode encodeMessage}; a leader encodes once what it sends to several. */
+  readonly encode?: (message: Message) => Uint8Array;
 }
 
 /** A frame is handed over in pieces of this size, so that a large one on a slow line shows that it moves. */
@@ -42,6 +44,7 @@ export function channel(options: ChannelOptions): Channel {
 class ConnectionChannel implements Channel {
   readonly #connection: Connection;
   readonly #onBytes: () => void;
+  readonly #encode: (message: Message) => Uint8Array;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #frames: ReturnType<typeof frameDecoder>;
@@ -51,6 +54,7 @@ class ConnectionChannel implements Channel {
   constructor(options: ChannelOptions) {
     this.#connection = options.connection;
     this.#onBytes = options.onBytes;
+    this.#encode = options.encode ?? encodeMessage;
     this.#reader = options.connection.readable.getReader();
     this.#writer = options.connection.writable.getWriter();
     this.#frames = frameDecoder(options.bodyBytesMax);
@@ -101,7 +105,7 @@ class ConnectionChannel implements Channel {
   }
 
   async #write(message: Message): Promise<void> {
-    const frame = encodeMessage(message);
+    const frame = this.#encode(message);
     try {
       for (let at = 0; at < frame.length; at += pieceBytes) {
         await this.#writer.write(frame.subarray(at, at + pieceBytes));

@@ -3,10 +3,11 @@ import { Encoder } from "cbor-x/encode";
 import * as v from "valibot";
 import { DfdbError, messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
-import { decodeAppend, encodeAppend } from "./append.ts";
+import { decodeAck, decodeAppend, encodeAppend } from "./append.ts";
 import { badBody, bodyReader, checkBody } from "./cbor_body.ts";
 import { encodeFrame, frameHeaderBytes } from "./frame.ts";
 import { type ControlMessage, type Hello, type Message, messageSchemas, type Welcome } from "./message.ts";
+import { decodeChunk, decodePart, encodeChunk, encodePart } from "./pieces.ts";
 
 const options = { useRecords: false, variableMapSize: true, tagUint8Array: false };
 const encoder = new Encoder(options);
@@ -14,9 +15,19 @@ const decoder = new Decoder(options);
 
 /** The frame of `message`. */
 export function encodeMessage(message: Message): Uint8Array {
-  if (message.type === "append") return encodeAppend(message);
-  if (message.type === "hello" || message.type === "welcome") return encodeFitting(message);
-  return encodeFrame(encoder.encode(typeFirst(message)));
+  switch (message.type) {
+    case "append":
+      return encodeAppend(message);
+    case "snapshotChunk":
+      return encodeChunk(message);
+    case "part":
+      return encodePart(message);
+    case "hello":
+    case "welcome":
+      return encodeFitting(message);
+    default:
+      return encodeFrame(encoder.encode(typeFirst(message)));
+  }
 }
 
 /** The message in `body`. Throws DfdbError `bad_frame`, or `version` for a type that this version does not know. */
@@ -26,6 +37,9 @@ export function decodeMessage(body: Uint8Array): Message {
   if (pairs === 0 || reader.text() !== "type") throw badBody("it does not begin with its type");
   const type = reader.text();
   if (type === "append") return decodeAppend(reader, pairs);
+  if (type === "ack") return decodeAck(reader, pairs);
+  if (type === "snapshotChunk") return decodeChunk(reader, pairs);
+  if (type === "part") return decodePart(reader, pairs);
   if (!Object.hasOwn(messageSchemas, type)) {
     throw new DfdbError("version", `the peer sent a message of unknown type "${type.slice(0, 32)}"`);
   }

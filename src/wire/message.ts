@@ -34,7 +34,11 @@ const name = v.pipe(v.string(), v.maxLength(128));
 const httpUrl = v.nullable(v.pipe(v.string(), v.maxLength(512)));
 const wireAddress = v.nullable(v.pipe(v.string(), v.maxLength(300)));
 
-const positionFields = { seq, epoch, run, chain: v.custom<number>(isUint32) };
+const binary = v.custom<Uint8Array>((value) => value instanceof Uint8Array);
+const uint32 = v.custom<number>(isUint32);
+/** Id of a snapshot: 32 hex digits. */
+const snapshotId = v.custom<string>(isHexId);
+const positionFields = { seq, epoch, run, chain: uint32 };
 const position = v.object(positionFields);
 const term = v.object({ epoch, run, nodeId, firstSeq: seq });
 const terms = v.pipe(v.array(term), v.maxLength(termsTailMax));
@@ -57,6 +61,7 @@ const hello = v.object({
   autoFailover: v.boolean(),
   nonce,
   secret: v.boolean(),
+  resync: v.boolean(),
 });
 
 const challenge = v.object({
@@ -82,6 +87,7 @@ const welcome = v.object({
   heartbeatMs: unsigned,
   wallMs,
   knownNodes,
+  follow: v.picklist(["stream", "snapshot", "rescue"]),
 });
 
 const heartbeat = v.object({
@@ -93,6 +99,50 @@ const heartbeat = v.object({
 });
 
 const ack = v.object({ type: v.literal("ack"), ...positionFields });
+
+const probe = v.object({ type: v.literal("probe"), seq });
+
+const probed = v.object({
+  type: v.literal("probed"),
+  seq,
+  term: v.nullable(v.object({ epoch, run })),
+  chain: v.nullable(uint32),
+});
+
+const wantSnapshot = v.object({
+  type: v.literal("wantSnapshot"),
+  resume: v.nullable(v.object({ id: snapshotId, offset: unsigned })),
+});
+
+const snapshot = v.object({
+  type: v.literal("snapshot"),
+  id: snapshotId,
+  bytes: unsigned,
+  position,
+  offset: unsigned,
+});
+
+const snapshotChunk = v.object({
+  type: v.literal("snapshotChunk"),
+  offset: unsigned,
+  bytes: binary,
+});
+
+const snapshotEnd = v.object({ type: v.literal("snapshotEnd"), checksum: uint32 });
+
+const snapshotAck = v.object({ type: v.literal("snapshotAck"), offset: unsigned });
+
+const part = v.object({
+  type: v.literal("part"),
+  previous: position,
+  epoch,
+  run,
+  wallMs,
+  chain: uint32,
+  length: unsigned,
+  offset: unsigned,
+  bytes: binary,
+});
 
 const goingAway = v.object({
   type: v.literal("goingAway"),
@@ -110,7 +160,7 @@ const refused = v.object({
   details: v.record(v.string(), detail),
 });
 
-/** Checks of every message but `append`, which is read by hand (see `append.ts`). */
+/** Checks of every message but `append`; `snapshotChunk` and `part` are read by hand (see `pieces.ts`), these give their types. */
 export const messageSchemas = {
   hello,
   challenge,
@@ -118,6 +168,14 @@ export const messageSchemas = {
   welcome,
   heartbeat,
   ack,
+  probe,
+  probed,
+  wantSnapshot,
+  snapshot,
+  snapshotChunk,
+  snapshotEnd,
+  snapshotAck,
+  part,
   goingAway,
   refused,
 } as const;
@@ -128,6 +186,21 @@ export type Proof = v.InferOutput<typeof proofMessage>;
 export type Welcome = v.InferOutput<typeof welcome>;
 export type Heartbeat = v.InferOutput<typeof heartbeat>;
 export type Ack = v.InferOutput<typeof ack>;
+/** Follower, before a rescue: which entry has the leader at this seq? */
+export type Probe = v.InferOutput<typeof probe>;
+/** Leader: `term` null: the log ends before `seq`; `chain` null: trimmed away, only its term is known. */
+export type Probed = v.InferOutput<typeof probed>;
+/** Follower: send me a snapshot; `resume`: what is here of one. */
+export type WantSnapshot = v.InferOutput<typeof wantSnapshot>;
+/** Leader: chunks of this snapshot follow, from `offset` on (0, or what the follower asked to resume at). */
+export type SnapshotOffer = v.InferOutput<typeof snapshot>;
+export type SnapshotChunk = v.InferOutput<typeof snapshotChunk>;
+/** Leader, after the last chunk: the checksum of the whole (see PROTOCOL.md). */
+export type SnapshotEnd = v.InferOutput<typeof snapshotEnd>;
+/** Follower: received up to `offset`; also its answer to heartbeats until it streams. */
+export type SnapshotAck = v.InferOutput<typeof snapshotAck>;
+/** Leader: a piece of one entry that is too large for an append. */
+export type Part = v.InferOutput<typeof part>;
 export type GoingAway = v.InferOutput<typeof goingAway>;
 export type Refused = v.InferOutput<typeof refused>;
 /** A node as the leader tells others of it. */
@@ -141,7 +214,23 @@ export interface Append {
 }
 
 /** Every message except {@linkcode Append}. */
-export type ControlMessage = Hello | Challenge | Proof | Welcome | Heartbeat | Ack | GoingAway | Refused;
+export type ControlMessage =
+  | Hello
+  | Challenge
+  | Proof
+  | Welcome
+  | Heartbeat
+  | Ack
+  | Probe
+  | Probed
+  | WantSnapshot
+  | SnapshotOffer
+  | SnapshotChunk
+  | SnapshotEnd
+  | SnapshotAck
+  | Part
+  | GoingAway
+  | Refused;
 
 /** Everything that travels. Told apart by `type`. */
 export type Message = ControlMessage | Append;

@@ -16,8 +16,10 @@ export interface Member {
   readonly dataDir: string;
   /** The present process; a new one after every `start`. */
   readonly process: NodeProcess;
-  /** Starts (again) and waits until it answers. */
-  start(): Promise<void>;
+  /** Starts (again) and waits until it answers; `role`: these flags instead of those of its role. */
+  start(role?: readonly string[]): Promise<void>;
+  /** SIGTERM; the exit code, or that of its last end. */
+  stop(): Promise<number | null>;
   kill9(): Promise<void>;
 }
 
@@ -35,6 +37,12 @@ export interface ClusterPlan {
   readonly followers: readonly RuntimeName[];
   /** Extra flags for every node. */
   readonly flags?: readonly string[];
+  /** Extra flags for the leader alone. */
+  readonly leaderFlags?: readonly string[];
+  /** The port that follower `index` connects to instead of the leader's wire: a proxy in between. */
+  readonly through?: (wirePort: number, index: number) => Promise<number>;
+  /** Followers that are not started together with the others. */
+  readonly later?: readonly number[];
   /** Core per role, where the system can pin. */
   readonly cpu?: string;
 }
@@ -43,42 +51,37 @@ export interface ClusterPlan {
 export async function cluster(plan: ClusterPlan): Promise<Cluster> {
   const root = mkdtempSync(join(tmpdir(), "dfdb-cluster-"));
   const [wirePort, ...httpPorts] = await freePorts(2 + plan.followers.length);
-  const common = [
-    ...(plan.flags ?? ["--replication-secret", "cluster-secret"]),
-    "--heartbeat-seconds",
-    "0.5",
-  ];
-  const leader = member(root, "leader", plan, plan.leader, httpPorts[0] as number, [
-    ...common,
-    "--replication-role",
-    "leader",
-    "--replication-port",
-    String(wirePort),
-  ]);
-  const following = [
-    "--replication-role",
-    "follower",
-    "--leader-host",
-    "127.0.0.1",
-    "--leader-port",
-    String(wirePort),
-  ];
-  const followers = plan.followers.map((runtime, i) =>
-    member(root, `follower-${i + 1}`, plan, runtime, httpPorts[i + 1] as number, [...common, ...following])
-  );
+  const leading = [...leaderRole(wirePort as number), ...(plan.leaderFlags ?? [])];
+  const leader = member(root, "leader", plan, plan.leader, httpPorts[0] as number, leading);
+  const followers: Member[] = [];
+  for (const [i, runtime] of plan.followers.entries()) {
+    const port = await plan.through?.(wirePort as number, i) ?? wirePort as number;
+    const name = `follower-${i + 1}`;
+    followers.push(member(root, name, plan, runtime, httpPorts[i + 1] as number, followerRole(port)));
+  }
   const members = [leader, ...followers];
-  await Promise.all(members.map((each) => each.start()));
+  const now = members.filter((_, i) => !(plan.later ?? []).includes(i - 1));
+  await Promise.all(now.map((each) => each.start()));
   return {
     leader,
     followers,
     members,
     wirePort: wirePort as number,
     async stop() {
-      const codes = await Promise.all(members.map((each) => each.process.stop()));
+      const codes = await Promise.all(members.map((each) => each.stop()));
       rmSync(root, { recursive: true, force: true });
       return codes;
     },
   };
+}
+
+/** Flags of a node that leads on `wirePort`, and of one that follows the leader there. */
+export function leaderRole(wirePort: number): readonly string[] {
+  return ["--replication-role", "leader", "--replication-port", String(wirePort)];
+}
+
+export function followerRole(wirePort: number): readonly string[] {
+  return ["--replication-role", "follower", "--leader-host", "127.0.0.1", "--leader-port", String(wirePort)];
 }
 
 function member(
@@ -87,7 +90,7 @@ function member(
   plan: ClusterPlan,
   runtime: RuntimeName,
   httpPort: number,
-  flags: readonly string[],
+  role: readonly string[],
 ): Member {
   const url = `http://127.0.0.1:${httpPort}`, dataDir = join(root, name);
   let running: NodeProcess | null = null;
@@ -101,20 +104,14 @@ function member(
       if (running === null) throw new Error(`${name} was never started`);
       return running;
     },
-    async start() {
-      const args = [
-        "serve",
-        "--port",
-        String(httpPort),
-        "--data-dir",
-        dataDir,
-        "--node-name",
-        name,
-        ...flags,
-      ];
+    async start(as = role) {
+      const own = ["--port", String(httpPort), "--data-dir", dataDir, "--node-name", name];
+      const common = plan.flags ?? ["--replication-secret", "cluster-secret"];
+      const args = ["serve", ...own, ...common, "--heartbeat-seconds", "0.5", ...as];
       running = startNodeProcess({ runtime, args, cpu: plan.cpu });
       await waitForHealth(running, url, 60_000);
     },
+    stop: () => running?.stop() ?? Promise.resolve(0),
     async kill9() {
       await running?.kill9();
     },
@@ -142,17 +139,23 @@ export async function eventually<Value>(
 
 export interface Status {
   readonly role: string;
+  readonly readOnly: boolean;
+  readonly readOnlyReason: string | null;
   readonly position: string;
   readonly databaseId: string;
   readonly log: { readonly lastSeq: number };
   readonly leader: {
     readonly currentSeq: number;
-    readonly followers: readonly { readonly ackedSeq: number }[];
+    readonly followers: readonly { readonly ackedSeq: number; readonly state: string }[];
+    readonly refused?: readonly { readonly nodeName: string; readonly code: string }[];
   };
   readonly follower: {
     readonly state: string;
     readonly gapsDetected: number;
     readonly lagSeq: number | null;
+    readonly connects: number;
+    readonly snapshotsInstalled?: number;
+    readonly rescues?: number;
     readonly lastError: { readonly code: string; readonly message: string } | null;
   };
 }

@@ -1,6 +1,8 @@
 import { spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import type { RuntimeName } from "../tool/runtime_binary.ts";
+import { runtimeBinary } from "../tool/runtime_binary.ts";
 
 /** The writer as a process of the same runtime. */
 export interface Child {
@@ -14,9 +16,20 @@ export interface Child {
 
 /** Runs `writer.ts` with these arguments; see there. */
 export function startWriter(...args: readonly string[]): Child {
-  const script = fileURLToPath(new URL("./writer.ts", import.meta.url));
-  const deno = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
-  const child = spawn(process.execPath, [...deno, script, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+  return startScript("writer.ts", process.execPath, "Deno" in globalThis, args);
+}
+
+/** Runs `snapshot_writer.ts` on a runtime, this one's own by default. */
+export function startSnapshotWriter(args: readonly string[], runtime?: RuntimeName): Child {
+  const binary = runtime === undefined ? process.execPath : runtimeBinary(runtime);
+  const deno = runtime === undefined ? "Deno" in globalThis : runtime === "deno";
+  return startScript("snapshot_writer.ts", binary, deno, args);
+}
+
+function startScript(name: string, binary: string, deno: boolean, args: readonly string[]): Child {
+  const script = fileURLToPath(new URL(`./${name}`, import.meta.url));
+  const run = deno ? ["run", "-A", "--no-check"] : [];
+  const child = spawn(binary, [...run, script, ...args], { stdio: ["pipe", "pipe", "pipe"] });
   let text = "", errors = "", ended = false;
   const waiting = new Set<() => void>();
   const changed = () => waiting.forEach((check) => check());

@@ -1,9 +1,10 @@
 import type { ErrorCode } from "../../src/base/errors.ts";
 import { DfdbError } from "../../src/base/errors.ts";
 import { monotonicMsOf, seqOf, wallMsOf } from "../../src/base/ids.ts";
+import { limits } from "../../src/base/limits.ts";
 import type { FollowerEffect, FollowerInput } from "../../src/replication/follower_events.ts";
 import { followerSession } from "../../src/replication/follower_session.ts";
-import type { Challenge, Hello, Message } from "../../src/wire/message.ts";
+import type { Challenge, Hello, Message, Probe, Welcome } from "../../src/wire/message.ts";
 import { proofOf } from "../../src/wire/proof.ts";
 import { FakeDatabase, runOf } from "../tool/fake_database.ts";
 import { identityOf, testCrypto, theDatabase, tuning } from "../tool/replication_rig.ts";
@@ -11,29 +12,41 @@ import type { Command, Storyteller } from "./interpreter.ts";
 import { advance, followerContext } from "./leader_stories.ts";
 import { line, short } from "./trace.ts";
 
-/** A follower whose leader is played by the story: `log` is the leader's, the follower's begins as its first entries. */
+/**
+ * A follower whose leader is played by the story: `leader` makes the leader's log, of which the follower has the first entries. An apply
+ * is answered at once, or by `applied` after `slow`; what a re-sync wants done is answered by commands.
+ */
 export function followerStory(): Storyteller {
   const leader = new FakeDatabase(), story = { now: 0 };
   let mine = new FakeDatabase(), secret: string | null = null;
   let session = make();
-  let hello: Hello | null = null;
+  let hello: Hello | null = null, probe: Probe | null = null, slow: (() => string[]) | null = null;
+  let snapshot: FakeDatabase | null = null;
 
   function make() {
-    const limits = { applyEntriesMax: 10, applyBytesMax: 1_000, applyMs: 50 };
-    return followerSession({ ...followerContext(mine, secret), tuning, ...limits });
+    const bounds = { applyEntriesMax: 10, applyBytesMax: 1_000, applyMs: 50 };
+    return followerSession({ ...followerContext(mine, secret), tuning, ...bounds });
   }
   const step = (input: FollowerInput): string[] =>
     session.step(input, monotonicMsOf(story.now)).flatMap(perform);
   const message = (sent: Message): string[] => step({ type: "message", message: sent });
   function perform(effect: FollowerEffect): string[] {
     if (effect.type === "send" && effect.message.type === "hello") hello = effect.message;
+    if (effect.type === "send" && effect.message.type === "probe") probe = effect.message;
     if (effect.type !== "apply") return [told(effect)];
     const lines = [`apply ${effect.entries[0]?.seq} to ${effect.entries.at(-1)?.seq}`];
+    const apply = (): string[] =>
+      step(outcome(() => ({ type: "applied", position: mine.apply(effect.entries) })));
+    if (slow === null) return [...lines, ...apply()];
+    slow = apply;
+    return lines;
+  }
+  function outcome(run: () => FollowerInput): FollowerInput {
     try {
-      return [...lines, ...step({ type: "applied", position: mine.apply(effect.entries) })];
+      return run();
     } catch (thrown) {
       if (!(thrown instanceof DfdbError)) throw thrown;
-      return [...lines, ...step({ type: "applyFailed", error: thrown })];
+      return { type: "applyFailed", error: thrown };
     }
   }
   const entries = (from: number, to: number): Message => {
@@ -50,13 +63,65 @@ export function followerStory(): Storyteller {
       session = make();
       return [];
     },
+    trim: ({ args: [whose, seq] }) => ((whose === "leader" ? leader : mine).trim(Number(seq)), []),
     promote: ({ args }) => (leader.lead(Number(args[0]), runOf(args[1] ?? "2")), []),
-    diverge: ({ args }) => (mine.lead(Number(args[0]), runOf("9")), []),
+    diverge({ args: [epoch, count = "0"] }) {
+      mine.lead(Number(epoch), runOf("9"));
+      mine.write(Number(count));
+      return [];
+    },
     write: ({ args }) => (leader.write(Number(args[0])), []),
     start: () => step({ type: "start" }),
     connected: () => step({ type: "connected" }),
     challenge: ({ args, options }) => message(challengeFrom(hello, args[0] ?? "a", options.secret)),
-    welcome: () => message(welcomeFrom(leader)),
+    welcome: ({ args }) => message(welcomeFrom(leader, (args[0] ?? "stream") as Welcome["follow"])),
+    join: ({ args: [follow = "stream"] }) => [
+      ...step({ type: "connected" }),
+      ...message(challengeFrom(hello, "a", undefined)),
+      ...message(welcomeFrom(leader, follow as Welcome["follow"])),
+    ],
+    probed({ options }) {
+      const asked = probe;
+      probe = null;
+      return message(probedFrom(leader, asked, options));
+    },
+    answers({ options }) {
+      const lines: string[] = [];
+      for (let asked = probe; asked !== null; asked = probe) {
+        probe = null;
+        lines.push(...message(probedFrom(leader, asked, options)));
+      }
+      return lines;
+    },
+    resumable: ({ args: [id, offset] }) =>
+      step({ type: "resumable", resume: id === undefined ? null : { id: idOf(id), offset: mib(offset) } }),
+    offer({ args: [id = "s", size, offset = "0"], options: { at = String(leader.last.seq) } }) {
+      snapshot = leader.copy(Number(at));
+      const { last: position } = snapshot;
+      return message({ type: "snapshot", id: idOf(id), bytes: mib(size), position, offset: mib(offset) });
+    },
+    chunk: ({ args: [offset, length = "1"] }) =>
+      message({ type: "snapshotChunk", offset: mib(offset), bytes: new Uint8Array(mib(length)) }),
+    end: () => message({ type: "snapshotEnd", checksum: 7 }),
+    rescued: () => step({ type: "rescued" }),
+    begun: () => step({ type: "begun" }),
+    written: ({ args }) => step({ type: "written", bytes: mib(args[0] ?? "1") }),
+    installed() {
+      if (snapshot !== null) mine.install(snapshot);
+      return step({ type: "installed", position: mine.last });
+    },
+    failed: ({ args }) =>
+      step({ type: "resyncFailed", error: new DfdbError(args[0] as ErrorCode, "says the disk") }),
+    part: ({ args: [seq, offset, length], options }) =>
+      message(partFrom(leader, Number(seq), Number(offset), Number(length), options)),
+    big: ({ args }) => (leader.write(1, Number(args[0])), []),
+    hold: ({ args }) => step({ type: "hold", seq: args[0] === undefined ? null : seqOf(Number(args[0])) }),
+    resync: () => step({ type: "resync" }),
+    slow() {
+      slow = () => ["nothing is being applied"];
+      return [];
+    },
+    applied: () => slow?.() ?? [],
     append: ({ args }) => message(entries(Number(args[0]), Number(args[1]))),
     heartbeat: () => message(beatFrom(leader, leader.last.chain)),
     damage: () => message(beatFrom(leader, leader.last.chain ^ 1)),
@@ -93,6 +158,15 @@ export function followerStory(): Storyteller {
         session.lastError?.error.code ?? "none"
       }`,
     ],
+    more: () => [
+      `snapshot ${
+        session.snapshot === null
+          ? "none"
+          : `${session.snapshot.id.slice(0, 1)} ${session.snapshot.received} of ${session.snapshot.bytes}`
+      }, ` +
+      `installed ${session.snapshotsInstalled}, rescues ${session.rescues}, ` +
+      `${session.congested ? "congested" : "reading"}`,
+    ],
   };
   return (command) => commands[command.name]?.(command) ?? [`no such command: ${command.name}`];
 }
@@ -112,7 +186,44 @@ function challengeFrom(hello: Hello | null, node: string, secret: string | undef
   return { ...challenge, proof: proofOf(testCrypto, secret, "leader", facts) };
 }
 
-function welcomeFrom(leader: FakeDatabase): Message {
+const mib = (text: string | undefined): number => Math.round(Number(text) * limits.snapshotPieceBytes);
+const idOf = (digit: string): string => digit.repeat(32);
+
+/** The true answer to the last probe, with `changes`. */
+function probedFrom(leader: FakeDatabase, probe: Probe | null, changes: Command["options"]): Message {
+  const seq = seqOf(Number(changes.seq ?? probe?.seq ?? 0)), here = leader.at(seq);
+  if (here === "ahead") return { type: "probed", seq, term: null, chain: null };
+  const term = here === "compacted"
+    ? leader.terms.findLast((record) => record.firstSeq <= seq) ?? leader.last
+    : here;
+  const chain = here === "compacted" ? null : (here.chain ^ Number(changes.damage ?? 0)) >>> 0;
+  return { type: "probed", seq, term: { epoch: term.epoch, run: term.run }, chain };
+}
+
+function partFrom(
+  leader: FakeDatabase,
+  seq: number,
+  offset: number,
+  length: number,
+  changes: Command["options"],
+): Message {
+  const previous = leader.at(seqOf(seq - 1)), entry = leader.kept[seq - leader.first];
+  if (typeof previous !== "object" || entry === undefined) throw new Error("the leader has no such entry");
+  const { chain, wallMs, payload, term: { epoch, run } } = entry;
+  return {
+    type: "part",
+    previous,
+    epoch,
+    run,
+    wallMs,
+    chain: (chain ^ Number(changes.damage ?? 0)) >>> 0,
+    length: Number(changes.of ?? payload.length),
+    offset,
+    bytes: payload.slice(offset, offset + length),
+  };
+}
+
+function welcomeFrom(leader: FakeDatabase, follow: Welcome["follow"]): Message {
   return {
     type: "welcome",
     nodeName: "node-a",
@@ -125,6 +236,7 @@ function welcomeFrom(leader: FakeDatabase): Message {
     heartbeatMs: tuning.heartbeatMs,
     wallMs: wallMsOf(0),
     knownNodes: [],
+    follow,
   };
 }
 
@@ -147,6 +259,12 @@ function told(effect: Exclude<FollowerEffect, { type: "apply" }>): string {
       return effect.last === null
         ? `cut: ${effect.error.code}: ${effect.error.message}`
         : `disconnect after ${line(effect.last)}`;
+    case "rescue":
+      return effect.common === null ? "rescue everything" : `rescue what is after ${effect.common}`;
+    case "begin":
+      return `begin ${effect.offer.id.slice(0, 1)} at ${effect.offer.offset}`;
+    case "write":
+      return `write ${effect.bytes.length} at ${effect.offset}`;
     case "hint":
       return `hint ${effect.httpUrl}`;
     case "adopt":

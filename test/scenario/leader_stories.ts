@@ -1,9 +1,10 @@
 import type { ErrorCode } from "../../src/base/errors.ts";
 import { DfdbError } from "../../src/base/errors.ts";
-import { databaseIdOf, monotonicMsOf, seqOf, wallMsOf } from "../../src/base/ids.ts";
+import { databaseIdOf, epochOf, monotonicMsOf, seqOf, wallMsOf } from "../../src/base/ids.ts";
 import { type FollowerContext, helloOf } from "../../src/replication/follower_handshake.ts";
-import type { LeaderEffect, LeaderInput } from "../../src/replication/leader_session.ts";
+import type { LeaderEffect, LeaderInput } from "../../src/replication/leader_events.ts";
 import { leaderSession } from "../../src/replication/leader_session.ts";
+import { SharedReads } from "../../src/replication/shared_reads.ts";
 import type { Hello, Message } from "../../src/wire/message.ts";
 import { proofOf } from "../../src/wire/proof.ts";
 import { FakeDatabase, runOf } from "../tool/fake_database.ts";
@@ -11,7 +12,10 @@ import { identityOf, testCrypto, theDatabase, tuning } from "../tool/replication
 import type { Command, Storyteller } from "./interpreter.ts";
 import { line } from "./trace.ts";
 
-/** One leader session, small frames and a small window, against a follower played by the story. */
+/**
+ * One leader session against a follower played by the story: frames of 100 bytes, a window of 300, parts of 100; pieces of a
+ * snapshot 100 bytes.
+ */
 export function leaderStory(): Storyteller {
   const log = new FakeDatabase(), story = { now: 0, secret: null as string | null };
   const options = {
@@ -19,21 +23,39 @@ export function leaderStory(): Storyteller {
     databaseId: theDatabase,
     crypto: testCrypto,
     log,
-    tuning: { ...tuning, appendBytes: 100, windowBytes: 300, appendEntriesMax: 4 },
+    tuning: {
+      ...tuning,
+      appendBytes: 100,
+      windowBytes: 300,
+      appendEntriesMax: 4,
+      snapshotAboveEntries: 30,
+      snapshotBytesPerSecond: 1_000_000_000,
+    },
+    reads: new SharedReads(log, { bytesMax: 100, entriesMax: 4 }),
+    partBytes: 100,
+    snapshotPieceBytes: 100,
     readOnly: () => false,
     wall: () => wallMsOf(story.now),
     knownNodes: () => [],
     nonce: new Uint8Array(32).fill(2),
   };
   let session = leaderSession({ ...options, secret: null }, monotonicMsOf(0));
-  let hello: Hello | null = null;
-  const step = (input: LeaderInput): string[] => session.step(input, monotonicMsOf(story.now)).map(told);
+  let hello: Hello | null = null, reading = 0;
+  const step = (input: LeaderInput): string[] =>
+    session.step(input, monotonicMsOf(story.now)).map((effect) => {
+      if (effect.type === "read") reading = effect.length;
+      return told(effect);
+    });
   const message = (sent: Message): string[] => step({ type: "message", message: sent });
   const commands: Record<string, (command: Command) => string[]> = {
-    log({ args, options: { secret = null } }) {
+    log({ args, options: { secret = null, rate } }) {
       log.lead(1, runOf("1"));
       log.write(Number(args[0]) - 1, 50);
-      session = leaderSession({ ...options, secret }, monotonicMsOf(0));
+      const snapshotBytesPerSecond = Number(rate ?? options.tuning.snapshotBytesPerSecond);
+      session = leaderSession(
+        { ...options, secret, tuning: { ...options.tuning, snapshotBytesPerSecond } },
+        monotonicMsOf(0),
+      );
       return [];
     },
     hello({ options: changes }) {
@@ -48,6 +70,10 @@ export function leaderStory(): Storyteller {
       log.write(Number(args[0]), Number(args[1] ?? 50));
       return step({ type: "committed" });
     },
+    diverge({ args: [epoch = "2"] }) {
+      log.lead(Number(epoch), runOf(epoch));
+      return [];
+    },
     trim({ args }) {
       log.trim(Number(args[0]));
       return [];
@@ -58,6 +84,23 @@ export function leaderStory(): Storyteller {
       const ack = typeof position === "object" ? position : { ...log.last, seq: seqOf(Number(args[0])) };
       return message({ type: "ack", ...ack, ...(chain === undefined ? {} : { chain: Number(chain) }) });
     },
+    probe: ({ args }) => message({ type: "probe", seq: seqOf(Number(args[0])) }),
+    probes: ({ args }) => {
+      for (let i = 0; i < Number(args[0]); i++) message({ type: "probe", seq: seqOf(1) });
+      return [];
+    },
+    ended: () =>
+      step({ type: "ended", error: new DfdbError("unreachable", "the peer closed the connection") }),
+    want: ({ args: [id, offset] }) =>
+      message({
+        type: "wantSnapshot",
+        resume: id === undefined ? null : { id: id.repeat(32), offset: Number(offset) },
+      }),
+    leased: ({ args: [id = "", bytes] }) =>
+      step({ type: "leased", lease: { id: id.repeat(32), bytes: Number(bytes), position: log.last } }),
+    piece: () => step({ type: "piece", bytes: new Uint8Array(reading) }),
+    checksum: () => step({ type: "checksum", checksum: 7 }),
+    got: ({ args }) => message({ type: "snapshotAck", offset: Number(args[0]) }),
     heartbeat: () =>
       message({ type: "heartbeat", position: log.last, term: null, readOnly: false, wallMs: wallMsOf(0) }),
     refused: ({ args }) =>
@@ -73,6 +116,9 @@ export function leaderStory(): Storyteller {
     show: () => [
       `phase ${session.phase}, ${session.state}, sent ${session.window.sent.seq}, acked ${session.window.acked.seq}, ` +
       `${session.window.bytesInFlight} bytes in flight`,
+      ...(session.snapshot === null
+        ? []
+        : [`snapshot ${session.snapshot.acked} of ${session.snapshot.bytes} acknowledged`]),
     ],
   };
   return (command) => commands[command.name]?.(command) ?? [`no such command: ${command.name}`];
@@ -103,6 +149,9 @@ function helloFrom(log: FakeDatabase, changes: Command["options"]): Hello {
     versions = "1",
     node = "b",
     mode = "logical",
+    resync = "false",
+    run,
+    epoch,
   } = changes;
   const position = log.at(seqOf(Number(seq)));
   return {
@@ -112,7 +161,12 @@ function helloFrom(log: FakeDatabase, changes: Command["options"]): Hello {
     database,
     databaseId: databaseId === "none" ? null : databaseIdOf(databaseId.repeat(32)),
     mode,
-    position: typeof position === "object" ? position : { ...log.last, seq: seqOf(Number(seq)) },
+    position: {
+      ...(typeof position === "object" ? position : { ...log.last, seq: seqOf(Number(seq)) }),
+      ...(run === undefined ? {} : { run: runOf(run) }),
+      ...(epoch === undefined ? {} : { epoch: epochOf(Number(epoch)) }),
+    },
+    resync: resync === "true",
   };
 }
 
@@ -149,7 +203,15 @@ function told(effect: LeaderEffect): string {
     case "admit":
       return `admit ${effect.hello.nodeName}?`;
     case "established":
-      return "established";
+      return effect.found ? "established, its last entry is in the history" : "established";
+    case "acquire":
+      return effect.resumeId === null
+        ? "acquire a snapshot"
+        : `acquire snapshot ${effect.resumeId.slice(0, 1)}`;
+    case "read":
+      return `read ${effect.length} bytes at ${effect.offset}`;
+    case "checksum":
+      return "checksum";
     case "close":
       return effect.last === null
         ? `cut: ${effect.error.code}: ${effect.error.message}`

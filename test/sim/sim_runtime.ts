@@ -1,12 +1,13 @@
 /** The fourth runtime: virtual clock, seeded chance, a network and files in memory; SQLite on real files of its own. */
 import { createHash, createHmac } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { certificates } from "../../adapters/shared/certificates.ts";
 import { DfdbError } from "../../src/base/errors.ts";
 import type { HttpHandler, HttpHost } from "../../src/runtime/http_host.ts";
 import type { Files } from "../../src/runtime/files.ts";
 import type { ProcessHost, Runtime } from "../../src/runtime/runtime.ts";
 import { SimNet } from "./sim_net.ts";
 import { simWorkers } from "./sim_workers.ts";
+import { plainFiles } from "../tool/plain_files.ts";
 import type { World } from "./world.ts";
 
 /** What the machines of one world share: addresses are `port` alone, there is one host. */
@@ -66,6 +67,7 @@ export function simRuntime(network: SimNetwork, files: Files): Runtime {
       sha256: (bytes) => new Uint8Array(createHash("sha256").update(bytes).digest()),
       hmacSha256: (key, bytes) => new Uint8Array(createHmac("sha256", key).update(bytes).digest()),
     },
+    certificates,
     crashPoint: () => {},
   };
 }
@@ -79,6 +81,7 @@ const simProcess: ProcessHost = {
   stdout: () => {},
   stderr: () => {},
   stdoutIsTerminal: false,
+  columns: null,
   onStopSignal: () => () => {},
   memoryBytes: () => 0,
   exit: (code) => {
@@ -86,17 +89,28 @@ const simProcess: ProcessHost = {
   },
 };
 
-/** Small files in memory, except that folders below `root` exist for SQLite. */
+/**
+ * Small files in memory; folders, and files that are opened (snapshots, rescue files), are real ones below `root`, because
+ * SQLite reads and writes them too.
+ */
 export function memoryFiles(root: string): Files {
   const content = new Map<string, Uint8Array>();
+  const directory = (path: string): string => path.slice(0, path.lastIndexOf("/"));
   return {
+    ...plainFiles,
     read: (path) => Promise.resolve(content.get(path) ?? null),
     writeAtomic: (path, bytes) => Promise.resolve(void content.set(path, bytes.slice())),
-    makeDirectory: (path) => Promise.resolve(void mkdirSync(path, { recursive: true })),
-    remove: (path) => Promise.resolve(void content.delete(path)),
-    size: (path) => Promise.resolve(content.get(path)?.length ?? null),
+    remove: (path) => content.delete(path) ? Promise.resolve() : plainFiles.remove(path),
+    size: (path) => {
+      const kept = content.get(path);
+      return kept === undefined ? plainFiles.size(path) : Promise.resolve(kept.length);
+    },
+    list: async (path) => {
+      const small = [...content.keys()].filter((key) => directory(key) === path);
+      return [...await plainFiles.list(path), ...small.map((key) => key.slice(path.length + 1))].sort();
+    },
     absolute: (path) => path.startsWith(root) ? path : `${root}/${path}`,
     join: (...parts) => parts.join("/"),
-    directory: (path) => path.slice(0, path.lastIndexOf("/")),
+    directory,
   };
 }

@@ -6,8 +6,10 @@ import { silentLogger } from "../../src/base/logger.ts";
 import { engine } from "../../src/engine/engine.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { httpApp } from "../../src/http/app.ts";
-import type { HttpDependencies, HttpRequestLimits } from "../../src/http/types.ts";
+import type { HttpDependencies, HttpRequestLimits, NodeControl } from "../../src/http/types.ts";
+import { verify } from "../../src/node/verify.ts";
 import type { HttpHandler } from "../../src/runtime/http_host.ts";
+import type { LeaderFollowing } from "../../src/replication/types.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
@@ -41,6 +43,8 @@ export interface NodeOptions {
   readonly limits?: Partial<HttpRequestLimits>;
   /** Address of whoever asks, where requests do not go over a port. */
   readonly peer?: string;
+  /** Whom this node follows, where `/verify` holds it back. */
+  readonly following?: () => Pick<LeaderFollowing, "holdAfter"> | null;
   /** Stands between the API and the real parts. */
   readonly around?: (dependencies: HttpDependencies) => HttpDependencies;
 }
@@ -101,11 +105,12 @@ export function withNode(
 ): Promise<void> {
   return inFolder(async (folder) => {
     const storage = await openStorage(testOptions(`${folder}/data.dfdb`));
-    const { handler, ...node } = makeNode(runtime, storage, options);
+    const { handler, closing, ...node } = makeNode(runtime, storage, options);
     const reach = options.peer === undefined ? transport : directTransport(options.peer);
     try {
       await reach.serve(handler, (request) => run({ ...node, request }));
     } finally {
+      await closing();
       await node.engine.close();
       storage.close();
     }
@@ -116,7 +121,7 @@ function makeNode(
   runtime: Runtime,
   storage: Storage,
   options: NodeOptions,
-): Omit<TestNode, "request"> & { readonly handler: HttpHandler } {
+): Omit<TestNode, "request"> & { readonly handler: HttpHandler; readonly closing: () => Promise<void> } {
   const { clock, random } = runtime;
   const state: NodeState = { role: "none", readOnly: false, leaderHttpUrl: null, notReady: null };
   const leadership = { epoch: epochOf(1), run: runIdOf("ab".repeat(16)), nodeId: nodeIdOf("e".repeat(32)) };
@@ -131,6 +136,13 @@ function makeNode(
     },
     onFatal: (error) => assert.fail(error),
     onDiskFull: () => {},
+  });
+  const verifying = verify({
+    storage,
+    workers: runtime.workers,
+    clock,
+    committed: writer.committed,
+    following: options.following ?? (() => null),
   });
   const dependencies: HttpDependencies = {
     storage,
@@ -148,7 +160,10 @@ function makeNode(
       leaderHttpUrl: () => state.leaderHttpUrl,
       replicationStatus: () => ({ node: "test-node", role: state.role }),
       notReady: () => state.notReady,
+      stalls: () => ({ longestMs: 12, recentMs: 3, over: 0 }),
     },
+    control: unusedControl,
+    verify: verifying,
     security: { apiKey: options.apiKey ?? null },
     limits: {
       bodyBytesMax: 64 * 1024 * 1024,
@@ -159,8 +174,18 @@ function makeNode(
     },
   };
   const around = options.around ?? ((given) => given);
-  return { handler: httpApp(around(dependencies)), state, storage, engine: writer, clock, logged };
+  const closing = (): Promise<void> => verifying.close();
+  return { handler: httpApp(around(dependencies)), closing, state, storage, engine: writer, clock, logged };
 }
+
+/** Changes of the role are tested with a whole node: http_replication_suite.ts. */
+const unusedControl: NodeControl = {
+  startLeader: () => assert.fail("start-leader"),
+  startFollower: () => assert.fail("start-follower"),
+  setReadOnly: () => assert.fail("read-only"),
+  acceptLoss: () => assert.fail("accept-loss"),
+  resync: () => assert.fail("resync"),
+};
 
 /** Status and body of an answer that must be JSON. */
 export async function told(answer: Response | Promise<Response>): Promise<{ status: number; body: Body }> {

@@ -8,6 +8,8 @@ import { collectionsSuite } from "./http_collections_suite.ts";
 import { documentsSuite } from "./http_documents_suite.ts";
 import type { It, Transport } from "./http_fixture.ts";
 import { withNode } from "./http_fixture.ts";
+import { transactionSuite } from "./http_tx_suite.ts";
+import { verifySuite } from "./http_verify_suite.ts";
 
 /** The HTTP API as clients see it, over any way to reach it. */
 export function httpApiSuite(runtime: Runtime, transport: Transport): void {
@@ -20,6 +22,8 @@ export function httpApiSuite(runtime: Runtime, transport: Transport): void {
   documentsSuite(it);
   collectionsSuite(it);
   bulkSuite(it);
+  transactionSuite(it);
   accessSuite(it);
   badInputSuite(it);
+  verifySuite(it);
 }

@@ -57,6 +57,61 @@ export function filesSuite(name: string, makeRuntime: () => Runtime): void {
       );
       assert.equal(await code(files.writeAtomic(files.join(file, "below a file"), utf8("x"))), "io_error");
       assert.equal(await code(files.makeDirectory(files.join(file, "below a file"))), "io_error");
+      assert.equal(await code(files.openRead(folder)), "io_error");
+      assert.equal(await code(files.openWrite(folder, { truncate: false })), "io_error");
+      assert.equal(
+        await code(files.openWrite(files.join(folder, "no", "file"), { truncate: true })),
+        "io_error",
+      );
+      assert.equal(await code(files.list(file)), "io_error");
+      assert.equal(await code(files.rename(files.join(folder, "none"), file)), "io_error");
+    }));
+
+  test(`${name}: files: opened, written and read at any place`, () =>
+    withFolder(makeRuntime(), async (folder) => {
+      const { files } = makeRuntime();
+      await files.makeDirectory(folder);
+      const path = files.join(folder, "file"), content = pattern(3_000_000);
+      assert.equal(await files.openRead(path), null);
+      const writing = await files.openWrite(path, { truncate: false });
+      await writing.write(1_000_000, content.subarray(1_000_000));
+      await writing.write(0, content.subarray(0, 1_000_000));
+      await writing.write(3_000_000, new Uint8Array());
+      await writing.sync();
+      await writing.close();
+      await writing.close();
+      const reading = await files.openRead(path);
+      assert.ok(reading !== null);
+      assert.equal(reading.size, 3_000_000);
+      assert.deepEqual(await reading.read(0, 3_000_000), content);
+      assert.deepEqual(await reading.read(999_999, 2), content.slice(999_999, 1_000_001));
+      assert.deepEqual(await reading.read(2_999_999, 10), content.slice(2_999_999), "fewer at the end");
+      assert.deepEqual(await reading.read(3_000_000, 10), new Uint8Array());
+      assert.deepEqual(await reading.read(4_000_000, 10), new Uint8Array());
+      const kept = await files.openWrite(path, { truncate: false });
+      await kept.write(5, content.subarray(0, 1));
+      await kept.close();
+      assert.equal(await files.size(path), 3_000_000);
+      assert.deepEqual(await reading.read(5, 1), content.slice(0, 1), "an open file shows what was written");
+      await reading.close();
+      await (await files.openWrite(path, { truncate: true })).close();
+      assert.equal(await files.size(path), 0);
+    }));
+
+  test(`${name}: files: listed, moved, and the room that is left`, () =>
+    withFolder(makeRuntime(), async (folder) => {
+      const { files } = makeRuntime();
+      assert.deepEqual(await files.list(folder), []);
+      const free = await files.freeBytes(files.join(folder, "not", "there"));
+      assert.ok(free !== null && Number.isSafeInteger(free) && free > 0, `free: ${free}`);
+      await files.makeDirectory(files.join(folder, "b"));
+      await files.writeAtomic(files.join(folder, "c"), utf8("1"));
+      await files.writeAtomic(files.join(folder, "a"), utf8("2"));
+      assert.deepEqual(await files.list(folder), ["a", "b", "c"]);
+      await files.rename(files.join(folder, "a"), files.join(folder, "c"));
+      await files.rename(files.join(folder, "c"), files.join(folder, "b", "d"));
+      assert.deepEqual(await files.list(folder), ["b"]);
+      assert.deepEqual(await files.read(files.join(folder, "b", "d")), utf8("2"));
     }));
 
   test(`${name}: files: paths`, () => {

@@ -1,38 +1,17 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
 import { prng } from "../../src/base/prng.ts";
 import { documentIdOf, epochOf, nodeIdOf, runIdOf, seqOf, wallMsOf } from "../../src/base/ids.ts";
 import { utf8 } from "../../src/base/bytes.ts";
 import type { BeginTerm, Delete, Put } from "../../src/document/operation.ts";
 import type { CollectionNumber } from "../../src/base/ids.ts";
-import type { Files } from "../../src/runtime/files.ts";
 import type { StorageOptions } from "../../src/storage/sqlite/open_storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
+import { plainFiles } from "../tool/plain_files.ts";
 
-/** Plain files for tests of storage alone; the adapters have their own and their own suite. */
-export const plainFiles: Files = {
-  read: (path) => readFile(path).catch(() => null),
-  writeAtomic: (path, bytes) => {
-    writeFileSync(`${path}.part`, bytes);
-    renameSync(`${path}.part`, path);
-    return Promise.resolve();
-  },
-  makeDirectory: (path) => {
-    mkdirSync(path, { recursive: true });
-    return Promise.resolve();
-  },
-  remove: (path) => {
-    rmSync(path, { force: true });
-    return Promise.resolve();
-  },
-  size: (path) => Promise.resolve(statSync(path, { throwIfNoEntry: false })?.size ?? null),
-  absolute: resolve,
-  join,
-  directory: dirname,
-};
+export { plainFiles };
 
 /** Options with a fixed clock and a seeded random; every file is known unless said otherwise. */
 export function testOptions(path: string, more: Partial<StorageOptions> = {}): StorageOptions {

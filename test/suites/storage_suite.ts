@@ -1,10 +1,14 @@
 import type { openNodeStore } from "../../src/storage/sqlite/open_node_store.ts";
 import type { openStorage } from "../../src/storage/sqlite/open_storage.ts";
 import { applySuite } from "./storage_suite_apply.ts";
+import { exchangeSuite } from "./storage_suite_exchange.ts";
 import { failureSuite } from "./storage_suite_failures.ts";
 import { logSuite } from "./storage_suite_log.ts";
 import { nodeStoreSuite } from "./storage_suite_node_store.ts";
 import { openingSuite } from "./storage_suite_opening.ts";
+import { snapshotSuite } from "./storage_suite_snapshot.ts";
+import { recentSuite } from "./storage_suite_recent.ts";
+import { slicesSuite } from "./storage_suite_slices.ts";
 import { trimModelSuite } from "./storage_suite_trim_model.ts";
 import { trimSuite } from "./storage_suite_trim.ts";
 import { writeSuite } from "./storage_suite_write.ts";
@@ -20,8 +24,12 @@ export function storageSuite(openers: StorageOpeners): void {
   writeSuite(openers);
   applySuite(openers);
   logSuite(openers);
+  recentSuite(openers);
+  slicesSuite(openers);
   trimSuite(openers);
   trimModelSuite(openers);
+  snapshotSuite(openers);
+  exchangeSuite(openers);
   openingSuite(openers);
   failureSuite(openers);
   nodeStoreSuite(openers);

@@ -98,6 +98,7 @@ test("adapters/ import only runtime/, base/ and cli/ of src/", () => {
   for (const source of sources("adapters")) {
     for (const { line, target } of imports(source)) {
       if (target === null || target.startsWith("adapters/")) continue;
+      if (target === "src/mod.ts" && source.path.endsWith("/embed.ts")) continue; // the library's door on a runtime
       if (!["runtime", "base", "cli"].includes(folderOf(target))) {
         wrong.push(`${source.path}:${line}: an adapter may not import ${target}; it holds no policy`);
       }

@@ -4,6 +4,7 @@ import { engine } from "../../src/engine/engine.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import type { Leadership } from "../../src/engine/plan.ts";
 import type { Clock } from "../../src/runtime/runtime.ts";
+import type { Position } from "../../src/storage/log.ts";
 import type { MemoryStorage } from "./memory_storage.ts";
 import { memoryStorage } from "./memory_storage.ts";
 
@@ -13,10 +14,14 @@ export interface Rig {
   readonly engine: Engine;
   /** What the gate answers; an error is thrown. */
   gate: Leadership | DfdbError;
+  /** What the engine is told to wait for; default: nothing. */
+  replicated: (position: Position) => Promise<void> | null;
   readonly fatal: DfdbError[];
   readonly full: DfdbError[];
   /** Runs the macrotasks that are due, also those they ask for; returns how many. */
   run(): number;
+  /** Runs the next one; false when there is none. */
+  step(): boolean;
 }
 
 /** A leadership whose run is 32 times `digit`. */
@@ -40,12 +45,18 @@ export function rig(): Rig {
   const made: Rig = {
     storage,
     gate: leadership("a"),
+    replicated: () => null,
     fatal,
     full,
     run() {
       let count = 0;
       for (let task = tasks.shift(); task !== undefined; task = tasks.shift(), count++) task();
       return count;
+    },
+    step() {
+      const task = tasks.shift();
+      task?.();
+      return task !== undefined;
     },
     engine: engine({
       storage,
@@ -54,6 +65,7 @@ export function rig(): Rig {
         if (made.gate instanceof DfdbError) throw made.gate;
         return made.gate;
       },
+      replicated: (position) => made.replicated(position),
       onFatal: (error) => void fatal.push(error),
       onDiskFull: (error) => void full.push(error),
     }),

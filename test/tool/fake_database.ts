@@ -58,6 +58,12 @@ export class FakeDatabase implements LogReader {
     return found;
   }
 
+  bytesAfter(seq: Seq): number {
+    let bytes = 0;
+    for (const entry of this.kept) if (entry.seq > seq) bytes += entry.payload.length;
+    return bytes;
+  }
+
   /** Begins a run with its own entry, as a node that starts to lead. */
   lead(epoch: number, run: RunId): void {
     this.#push({ epoch: epochOf(epoch), run }, Uint8Array.of(0), 0);
@@ -101,9 +107,21 @@ export class FakeDatabase implements LogReader {
     this.first = seqOf(seq + 1);
   }
 
+  /** Takes over the whole state of `other`. */
+  install(other: FakeDatabase): void {
+    this.kept.splice(0, this.kept.length, ...other.kept);
+    this.first = other.first;
+    this.terms = other.terms;
+    this.#beforeFirst = other.#beforeFirst;
+    this.committed.emit(this.last);
+  }
+
   /** A copy that goes its own way from entry `seq` on: a restored backup, a crashed disk. */
   copy(seq: number = this.last.seq): FakeDatabase {
     const copy = new FakeDatabase();
+    copy.first = this.first;
+    copy.#beforeFirst = this.#beforeFirst;
+    copy.terms = this.terms.filter((term) => term.firstSeq < this.first);
     for (const entry of this.kept) if (entry.seq <= seq) copy.#keep(entry);
     return copy;
   }

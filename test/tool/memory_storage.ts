@@ -1,10 +1,11 @@
 /** A Storage in memory for tests of what stands on it: all or nothing as the real one, with faults on demand. */
+import { assert } from "../../src/base/assert.ts";
 import { databaseIdOf, seqOf } from "../../src/base/ids.ts";
 import type { CollectionNumber, DocumentId, Seq, WallMs } from "../../src/base/ids.ts";
 import { collectionNumberOf } from "../../src/base/ids.ts";
 import { utf8Text } from "../../src/base/bytes.ts";
 import type { Operation } from "../../src/document/operation.ts";
-import type { LogReader, Position, TermRecord } from "../../src/storage/log.ts";
+import type { LogEntry, LogReader, Position, TermRecord } from "../../src/storage/log.ts";
 import { origin } from "../../src/storage/log.ts";
 import type {
   CollectionInfo,
@@ -36,6 +37,14 @@ export function memoryStorage(): MemoryStorage {
   let entries: (readonly Operation[])[] = [];
   let commits = 0;
   const commitFaults: (Error | null)[] = [];
+  let writing = false;
+  const commit = (draft: State, made: readonly (readonly Operation[])[]): void => {
+    const fault = commitFaults.shift() ?? null;
+    if (fault !== null) throw fault;
+    state = draft;
+    entries = [...entries, ...made];
+    commits++;
+  };
   const log: LogReader = {
     first: seqOf(1),
     get last() {
@@ -46,6 +55,7 @@ export function memoryStorage(): MemoryStorage {
     },
     at: () => "compacted",
     entries: () => [],
+    bytesAfter: () => 0,
   };
   return {
     databaseId: databaseIdOf("0".repeat(32)),
@@ -59,19 +69,40 @@ export function memoryStorage(): MemoryStorage {
     },
     read: (run) => run(viewOf(state)),
     write(run) {
+      assert(!writing, "one write transaction at a time");
       const draft = copy(state), made: (readonly Operation[])[] = [];
       const result = run(transactionOf(draft, made));
-      const fault = commitFaults.shift() ?? null;
-      if (fault !== null) throw fault;
-      state = draft;
-      entries = [...entries, ...made];
-      commits++;
+      commit(draft, made);
       return result;
     },
+    begin() {
+      assert(!writing, "one write transaction at a time");
+      const draft = copy(state), made: (readonly Operation[])[] = [], tx = transactionOf(draft, made);
+      writing = true;
+      const ending = <Result>(run: () => Result): Result => {
+        writing = false;
+        return run();
+      };
+      return {
+        slice(run) {
+          assert(writing, "a transaction is used until it is over");
+          try {
+            return run(tx);
+          } catch (error) {
+            return ending(() => {
+              throw error;
+            });
+          }
+        },
+        commit: () => ending(() => commit(draft, made)),
+        rollback: () => void (writing = false),
+      };
+    },
     adoptDatabaseId: () => {},
+    exchange: (run) => run(),
     reclaim: () => false,
     trimLog: () => false,
-    checkpointIfDue: () => {},
+    checkpointIfDue: () => false,
     stats: () => ({
       path: "memory",
       fileBytes: 0,
@@ -129,7 +160,19 @@ function transactionOf(state: State, made: (readonly Operation[])[]): WriteTrans
   return Object.assign(Object.create(view) as ReadView, {
     newCollectionNumber: () => collectionNumberOf(++state.lastNumber),
     append,
-    apply: (entry: { readonly wallMs: WallMs }) => append([], entry.wallMs),
+    *appendInSlices(operations: readonly Operation[], wallMs: WallMs) {
+      yield;
+      const position = append(operations, wallMs);
+      yield;
+      return position;
+    },
+    apply: (entry: LogEntry) => append([], entry.wallMs),
+    *applyInSlices(entry: LogEntry) {
+      yield;
+      const position = append([], entry.wallMs);
+      yield;
+      return position;
+    },
   });
 }
 

@@ -8,14 +8,19 @@ import { type Prng, prng } from "../../src/base/prng.ts";
 import { followLeader } from "../../src/replication/follow_leader.ts";
 import { serveFollowers } from "../../src/replication/serve_followers.ts";
 import type {
+  DurableFollower,
   FollowerServer,
   Identity,
   LeaderFollowing,
+  RefusedFollower,
   ReplicationRuntime,
   StreamTuning,
 } from "../../src/replication/types.ts";
 import type { Crypto } from "../../src/runtime/runtime.ts";
+import type { LogEntry, Position } from "../../src/storage/log.ts";
 import { FakeDatabase, runOf } from "./fake_database.ts";
+import { FakeResync } from "./fake_resync.ts";
+import { FakeSnapshots } from "./fake_snapshots.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { MemoryNet } from "./memory_net.ts";
 
@@ -31,6 +36,8 @@ export const tuning: StreamTuning = {
   windowBytes: limits.windowBytes,
   followersMax: 8,
   handshakesMax: 16,
+  snapshotAboveEntries: limits.snapshotAboveEntries,
+  snapshotBytesPerSecond: 512 * 1024 * 1024,
 };
 
 export const testCrypto: Crypto = {
@@ -60,6 +67,11 @@ export interface PartOptions {
   readonly secret?: string;
   readonly tuning?: Partial<StreamTuning>;
   readonly port?: number;
+  readonly snapshots?: FakeSnapshots;
+  readonly runtime?: ReplicationRuntime;
+  /** The follower's; by default one that fails everything. */
+  readonly resync?: FakeResync;
+  readonly apply?: (entries: readonly LogEntry[]) => Position | Promise<Position>;
 }
 
 /** One node that follows. */
@@ -74,6 +86,9 @@ export class Rig {
   readonly clock: ManualClock = new ManualClock();
   readonly net: MemoryNet = new MemoryNet();
   readonly lines: string[] = [];
+  /** What the leaders of this rig were told of their followers' positions. */
+  readonly ahead: RefusedFollower[] = [];
+  readonly found: DurableFollower[] = [];
   readonly #prng: Prng = prng(1);
   readonly runtime: ReplicationRuntime = {
     clock: this.clock,
@@ -93,7 +108,7 @@ export class Rig {
 
   lead(database: FakeDatabase, options: PartOptions = {}): Promise<FollowerServer> {
     return serveFollowers({
-      runtime: this.runtime,
+      runtime: options.runtime ?? this.runtime,
       logger: this.#logger,
       identity: identityOf("a", options.identity),
       databaseId: options.databaseId ?? theDatabase,
@@ -103,6 +118,10 @@ export class Rig {
       readOnly: () => false,
       tuning: { ...tuning, ...options.tuning },
       listen: { hostname: "localhost", port: options.port ?? leaderPort },
+      snapshots: options.snapshots ?? new FakeSnapshots(database),
+      onAhead: (follower) => void this.ahead.push(follower),
+      onFound: (follower) => void this.found.push(follower),
+      tls: null,
     });
   }
 
@@ -118,7 +137,9 @@ export class Rig {
       secret: options.secret ?? null,
       leader: { hostname: "leader", port: options.port ?? leaderPort },
       log: database,
-      apply: (entries) => database.apply(entries),
+      apply: options.apply ?? ((entries) => database.apply(entries)),
+      resync: options.resync ?? new FakeResync(database, null),
+      tls: null,
       onLeaderHint: ({ httpUrl }) => void hints.push(httpUrl),
       tuning: { ...tuning, ...options.tuning },
     });

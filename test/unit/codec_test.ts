@@ -5,7 +5,7 @@ import { unhex } from "../../src/base/bytes.ts";
 import { limits } from "../../src/base/limits.ts";
 import { decodeMessage, encodeMessage } from "../../src/wire/codec.ts";
 import { frameHeaderBytes } from "../../src/wire/frame.ts";
-import type { Append, Hello, Message } from "../../src/wire/message.ts";
+import type { Append, Heartbeat, Hello, Message, Part, SnapshotChunk } from "../../src/wire/message.ts";
 import { sampleMessages } from "../tool/sample_messages.ts";
 
 const encoder = new Encoder({ useRecords: false, variableMapSize: true, tagUint8Array: false });
@@ -40,6 +40,15 @@ test("an append written by a general encoder reads the same", () => {
   assert.deepEqual(decodeMessage(body), sample("append"));
 });
 
+test("pieces written by a general encoder read the same, and share the body's memory", () => {
+  for (const message of [sample("snapshotChunk"), sample("part")] as const) {
+    const { type, ...rest } = message, body = plain({ type, later: { x: [1] }, ...rest, also: "new" });
+    const read = decodeMessage(body) as Part | SnapshotChunk;
+    assert.deepEqual(read, message);
+    assert.equal(read.bytes.buffer, body.buffer);
+  }
+});
+
 test("fields that are not known are ignored", () => {
   const body = plain({
     ...sample("heartbeat"),
@@ -52,7 +61,7 @@ test("fields that are not known are ignored", () => {
 });
 
 test("an unknown type is version, a wrong field is bad_frame and named", () => {
-  assert.throws(() => decodeMessage(plain({ type: "snapshot" })), { code: "version", message: /"snapshot"/ });
+  assert.throws(() => decodeMessage(plain({ type: "lease" })), { code: "version", message: /"lease"/ });
   const wrong = [
     { ...sample("hello"), nodeId: "short" },
     { ...sample("hello"), nonce: new Uint8Array(31) },
@@ -61,9 +70,26 @@ test("an unknown type is version, a wrong field is bad_frame and named", () => {
     { ...sample("ack"), chain: 2 ** 32 },
     { ...sample("ack"), seq: 2 ** 53 },
     { ...sample("welcome"), readOnly: 1 },
+    { ...sample("welcome"), follow: "walk" },
+    { ...sample("hello"), resync: undefined },
+    { ...sample("probed"), chain: "x" },
+    { ...sample("wantSnapshot"), resume: { id: "x", offset: 0 } },
+    { ...sample("snapshot"), bytes: -1 },
+    { ...sample("snapshotChunk"), offset: -1 },
+    { ...sample("snapshotChunk"), bytes: "text" },
+    { type: "snapshotChunk", offset: 0 },
+    { ...sample("snapshotEnd"), checksum: 2 ** 32 },
+    { ...sample("part"), chain: 2 ** 32 },
+    { ...sample("part"), run: "" },
+    { ...sample("part"), length: 1.5 },
+    { ...sample("part"), previous: {} },
+    { type: "part", previous: (sample("part") as Part).previous },
   ];
   for (const message of wrong) assert.throws(() => decodeMessage(plain(message)), { code: "bad_frame" });
-  assert.throws(() => decodeMessage(plain({ ...sample("ack"), run: "" })), { message: /ack\.run/ });
+  assert.throws(() => decodeMessage(plain({ ...sample("ack"), run: "" })), { code: "bad_frame" });
+  const position = { ...(sample("heartbeat") as Heartbeat).position, run: "" };
+  const beat = plain({ ...sample("heartbeat"), position });
+  assert.throws(() => decodeMessage(beat), { message: /heartbeat\.position\.run/ });
 });
 
 test("bodies that are not the allowed CBOR are refused", () => {

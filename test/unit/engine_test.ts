@@ -263,7 +263,7 @@ test("engine: the commit signal tells the log's end once a group, after the answ
   await Promise.all(both);
   assert.deepEqual([seen, engine.committed.value.seq], [[3], 3]);
   stop();
-  const entry = { wallMs: wallMsOf(0) } as LogEntry;
-  assert.equal(engine.apply([entry, entry]).seq, 5);
+  const entry = { wallMs: wallMsOf(0), payload: new Uint8Array(9) } as LogEntry;
+  assert.equal((await engine.apply([entry, entry])).seq, 5);
   assert.deepEqual([seen, engine.committed.value.seq], [[3], 5]);
 });

@@ -6,7 +6,13 @@ import { unhex, utf8 } from "../../src/base/bytes.ts";
 import { limits } from "../../src/base/limits.ts";
 import { prng } from "../../src/base/prng.ts";
 import type { Operation } from "../../src/document/operation.ts";
-import { decodeEntry, encodeEntry } from "../../src/storage/entry_codec.ts";
+import {
+  decodeEntry,
+  decodeEntryInSlices,
+  encodeEntry,
+  encodeEntryInSlices,
+  isLarge,
+} from "../../src/storage/entry_codec.ts";
 import { coded } from "../suites/storage_fixture.ts";
 import { entrySamples } from "../golden/entry_samples.ts";
 
@@ -172,4 +178,39 @@ test("entry codec: what cannot be read back is not written", () => {
   const drop = (collection: number): Operation => ({ kind: "dropCollection", collection }) as never;
   const wrong: Operation[][] = [[], [term, drop(1)], [drop(0)], [drop(1.5)], [drop(2 ** 53)], [drop(-1)]];
   for (const operations of wrong) assert.throws(() => encodeEntry(operations), { name: "InvariantError" });
+});
+
+test("entry codec: in slices it is the same, and it is known without reading it which entry is large", () => {
+  const taken = <Value>(steps: Generator<void, Value, void>): { slices: number; value: Value } => {
+    for (let slices = 1;; slices++) {
+      const step = steps.next();
+      if (step.done === true) return { slices, value: step.value };
+    }
+  };
+  const samples = entrySamples.flatMap(({ operations }) => operations).filter(({ kind }) => kind !== "term");
+  const many = (count: number) =>
+    Array.from({ length: count }, (_, i) => samples[i % samples.length] as Operation);
+  const size = limits.sliceOperations;
+  for (const count of [1, size - 1, size, size + 1, 4 * size]) {
+    const operations = many(count), payload = encodeEntry(operations);
+    const written = taken(encodeEntryInSlices(operations, payload.length));
+    assert.deepEqual(written.value, payload);
+    const read = taken(decodeEntryInSlices(payload));
+    assert.deepEqual(read.value, operations);
+    assert.ok(
+      Math.min(written.slices, read.slices) > count / size,
+      `${written.slices} and ${read.slices} slices`,
+    );
+    assert.equal(isLarge(payload), count > size || payload.length > limits.sliceBytes);
+    assert.equal(taken(encodeEntryInSlices(operations, payload.length - 1)).value, null);
+    assert.throws(() => taken(decodeEntryInSlices(payload.subarray(0, -1))), coded("corrupt"));
+  }
+  const removes = Array.from(
+    { length: size + 1 },
+    () => ({ kind: "dropCollection", collection: 1 }) as Operation,
+  );
+  assert.equal(isLarge(encodeEntry(removes)), true, "small operations count too");
+  assert.equal(isLarge(new Uint8Array(2 * 1024 * 1024)), true);
+  assert.equal(isLarge(new Uint8Array(0)), false);
+  assert.equal(isLarge(new Uint8Array(9_000).fill(0xff)), false);
 });

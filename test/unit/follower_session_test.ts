@@ -4,8 +4,11 @@ import test from "node:test";
 import { seqOf, wallMsOf } from "../../src/base/ids.ts";
 import { prng } from "../../src/base/prng.ts";
 import { ApplyPace } from "../../src/replication/apply_pace.ts";
+import { Bisection } from "../../src/replication/bisection.ts";
 import { Backoff } from "../../src/replication/backoff.ts";
+import { EntryParts } from "../../src/replication/entry_parts.ts";
 import { FollowerTail } from "../../src/replication/follower_tail.ts";
+import { probedAt } from "../../src/replication/judge_position.ts";
 import { LeaderView } from "../../src/replication/leader_view.ts";
 import { errorOfRefusal, refusedMessage } from "../../src/replication/refusal.ts";
 import type { Position } from "../../src/storage/log.ts";
@@ -26,7 +29,7 @@ function append(from: number, to: number): Append {
 }
 
 test("the tail takes what continues it, skips what it holds, and refuses holes", () => {
-  const tail = new FollowerTail(leader.copy(5));
+  const held = leader.copy(5), tail = new FollowerTail(held);
   assert.equal(tail.add(append(6, 8)), null);
   assert.equal(tail.add(append(4, 9)), null);
   assert.equal(tail.count, 4);
@@ -34,10 +37,37 @@ test("the tail takes what continues it, skips what it holds, and refuses holes",
   const gap = tail.add(append(11, 12));
   assert.equal(gap?.code, "gap");
   assert.deepEqual(gap?.details, { have: 9, got: 11 });
-  assert.deepEqual(tail.take({ entriesMax: 3, bytesMax: 1_000 }).map((entry) => entry.seq), [6, 7, 8]);
-  assert.deepEqual(tail.take({ entriesMax: 3, bytesMax: 1 }).map((entry) => entry.seq), [9], "at least one");
+  const taken = (entriesMax: number, bytesMax: number, lastSeq: number | null): number[] =>
+    tail.take({ entriesMax, bytesMax, lastSeq }).map((entry) => entry.seq);
+  assert.deepEqual(taken(3, 1_000, 5), [], "nothing after 5");
+  assert.deepEqual(taken(3, 1_000, 7), [6, 7]);
+  assert.equal(tail.first?.seq, 6, "taken and not applied");
+  assert.equal(tail.firstWaiting?.seq, 8);
+  assert.equal(tail.add(append(6, 10)), null, "what was taken is still held");
+  held.apply(leader.kept.slice(5, 7));
+  tail.settled();
+  assert.equal(tail.first?.seq, 8);
+  assert.deepEqual(taken(2, 1_000, null), [8, 9]);
+  held.apply(leader.kept.slice(7, 9));
+  assert.deepEqual(taken(3, 1, null), [10], "at least one");
+  tail.settled();
+  assert.equal(tail.first, null);
   assert.equal(tail.count, 0);
   assert.equal(tail.bytes, 0);
+});
+
+test("parts of an entry make an append of one, and nothing is kept of it", () => {
+  const [entry] = append(6, 6).entries, previous = append(6, 6).previous, parts = new EntryParts();
+  assert.ok(entry !== undefined);
+  const { term: { epoch, run }, chain, wallMs, payload } = entry, length = payload.length;
+  for (let round = 0; round < 2; round++) {
+    for (let offset = 0; offset < length; offset += 30) {
+      const bytes = payload.subarray(offset, offset + 30);
+      const got = parts.add({ type: "part", previous, epoch, run, chain, wallMs, length, offset, bytes });
+      assert.equal(parts.open, offset + 30 < length);
+      assert.deepEqual(got, parts.open ? null : append(6, 6));
+    }
+  }
 });
 
 test("the tail compares every entry that it already holds", () => {
@@ -96,4 +126,34 @@ test("a refusal keeps its code, sentence and details over the wire", () => {
   const refused = sampleMessages.find((message) => message.type === "refused");
   assert.ok(refused !== undefined);
   assert.deepEqual(refusedMessage(errorOfRefusal(refused)), refused);
+});
+
+test("halving finds every point in common, wherever either log begins, in few questions", () => {
+  for (const common of [1, 2, 19, 20, 21, 63, 64]) {
+    for (const mineFirst of [1, 2, 20, 64, 65, 80]) {
+      for (const theirsFirst of [1, 30, 70]) {
+        const theirs = new FakeDatabase();
+        theirs.lead(1, runOf("1"));
+        theirs.write(common - 1);
+        const mine = theirs.copy();
+        mine.lead(1, runOf("2"));
+        mine.write(99 - common);
+        theirs.lead(2, runOf("3"));
+        theirs.write(80);
+        if (mineFirst > 1) mine.trim(mineFirst - 1);
+        if (theirsFirst > 1) theirs.trim(theirsFirst - 1);
+        const bisection = new Bisection(mine, theirs.last.seq),
+          told = `${common} ${mineFirst} ${theirsFirst}`;
+        let questions = 0, found: number | null | undefined;
+        while (found === undefined) {
+          const next = bisection.next;
+          const answer = typeof next === "object" ? next : bisection.answered(probedAt(theirs, next));
+          assert.ok(!(answer instanceof Error), told);
+          if (answer !== null) found = answer.common;
+          assert.ok(++questions < 12, told);
+        }
+        assert.equal(found, mineFirst - 1 > common ? null : common, told);
+      }
+    }
+  }
 });

@@ -5,8 +5,11 @@ import type { DfdbError } from "../../src/base/errors.ts";
 import { monotonicMsOf, seqOf } from "../../src/base/ids.ts";
 import { Contact } from "../../src/replication/contact.ts";
 import { Roster, type RosterMember } from "../../src/replication/roster.ts";
+import { SendPace } from "../../src/replication/send_pace.ts";
 import { SendWindow } from "../../src/replication/send_window.ts";
+import { SharedReads } from "../../src/replication/shared_reads.ts";
 import type { LogEntry, Position } from "../../src/storage/log.ts";
+import type { Append } from "../../src/wire/message.ts";
 import { FakeDatabase, runOf } from "../tool/fake_database.ts";
 import { tuning } from "../tool/replication_rig.ts";
 
@@ -59,6 +62,47 @@ test("silence counts only while this node was listening", () => {
   assert.equal(contact.lost(monotonicMsOf(2_601)), true);
 });
 
+test("what several are sent is read and encoded once, and only the newest is kept", () => {
+  const log = logOf(20), reads = new SharedReads(log, { bytesMax: 1_000, entriesMax: 2 });
+  const first = reads.append(at(log, 1)) as Append, frame = reads.encode(first);
+  assert.equal(reads.append(at(log, 1)), first);
+  assert.equal(reads.encode(first), frame, "the same bytes, not equal ones");
+  assert.equal(log.reads, 1);
+  log.write(1, 100);
+  assert.notEqual(reads.append(at(log, 1)), first, "there may be more now");
+  for (let seq = 3; seq < 15; seq += 2) reads.encode(reads.append(at(log, seq)) as Append);
+  const again = reads.encode(first);
+  assert.notEqual(again, frame);
+  assert.deepEqual(again, frame);
+  assert.equal(reads.append(log.last), null);
+  log.trim(10);
+  assert.equal((reads.append(at(log, 10)) as Append).entries[0]?.seq, 11);
+  reads.clear();
+  assert.equal(reads.append({ ...log.last, seq: seqOf(4) }), "compacted");
+});
+
+test("of the frames that are kept, the bytes are bounded", () => {
+  const log = new FakeDatabase();
+  log.lead(1, runOf("1"));
+  log.write(3, 3 * 1024 * 1024);
+  const reads = new SharedReads(log, { bytesMax: 1, entriesMax: 1 });
+  const first = reads.append(at(log, 1)) as Append, frame = reads.encode(first);
+  reads.encode(reads.append(at(log, 2)) as Append);
+  assert.notEqual(reads.encode(first), frame);
+});
+
+test("a rate is kept over time, and 50 ms may go ahead", () => {
+  const pace = new SendPace(1_000);
+  let now = 0;
+  for (let piece = 0; piece < 100; piece++) {
+    now = Math.max(now, pace.freeAt);
+    pace.sent(100, now);
+  }
+  assert.equal(now, 99 * 100 - 50);
+  pace.sent(100, 20_000);
+  assert.equal(pace.freeAt, 20_050, "what was not used is not saved up");
+});
+
 interface FakeMember extends RosterMember {
   readonly refusals: DfdbError[];
 }
@@ -69,7 +113,7 @@ function member(
   heardAt = 0,
 ): FakeMember {
   const refusals: DfdbError[] = [];
-  const session = { phase, hello, heardAt } as never;
+  const session = { phase, hello, heardAt, established: phase === "streaming" } as never;
   return { session, heard: hello !== null, refusals, refuse: (error) => void refusals.push(error) };
 }
 

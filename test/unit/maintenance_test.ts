@@ -26,10 +26,17 @@ function rig(logAgeMs = 7 * day) {
   };
   const trims: { at: number; event: number; policy: TrimPolicy }[] = [], warnings: string[] = [];
   const fatal: DfdbError[] = [];
-  const due = { reclaims: 0, trims: 0, error: null as DfdbError | null };
+  const due = { reclaims: 0, trims: 0, long: false, error: null as DfdbError | null };
+  const moves: PromiseWithResolvers<void>[] = [];
+  const checkpoint = (): Promise<void> => {
+    const move = Promise.withResolvers<void>();
+    moves.push(move);
+    return move.promise;
+  };
   const storage = {
     checkpointIfDue: () => {
       if (due.error !== null) throw due.error;
+      return due.long;
     },
     reclaim: () => due.reclaims-- > 0,
     trimLog: (policy: TrimPolicy) => {
@@ -40,13 +47,22 @@ function rig(logAgeMs = 7 * day) {
   const note = (message: string): void => void warnings.push(message);
   const logger: Logger = { debug: note, info: note, warn: note, error: note };
   const onFatal = (error: DfdbError): void => void fatal.push(error);
-  const stop = maintenance({ storage, clock, committed, logger, logBytesMax: 1_000, logAgeMs, onFatal });
+  const stop = maintenance({
+    storage,
+    clock,
+    committed,
+    logger,
+    logBytesMax: 1_000,
+    logAgeMs,
+    checkpoint,
+    onFatal,
+  });
   const run = (ms: number) => {
     let over = false;
     world.timer(ms, () => over = true);
     return world.until(() => over, ms);
   };
-  return { world, committed, clock, offset, trims, warnings, fatal, due, stop, run };
+  return { world, committed, clock, offset, trims, warnings, fatal, due, moves, stop, run };
 }
 
 /** Virtual times at which age counted. */
@@ -134,6 +150,34 @@ test("maintenance: a full disk is told once and tried again; a broken one ends t
   await run(1);
   assert.deepEqual([warnings.length, fatal.map(({ code }) => code)], [1, ["io_error"]]);
   stop();
+});
+
+test("maintenance: a long WAL is moved by a worker, one at a time; stopping waits for it", async () => {
+  const { committed, due, moves, warnings, fatal, run, stop } = rig();
+  const commits = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      committed.emit(origin);
+      await run(1);
+    }
+  };
+  await commits(1);
+  assert.equal(moves.length, 0);
+  due.long = true;
+  await commits(3);
+  assert.equal(moves.length, 1);
+  moves[0]?.resolve();
+  await commits(2);
+  assert.equal(moves.length, 2);
+  moves[1]?.reject(new DfdbError("disk_full", "no space"));
+  await commits(2);
+  assert.deepEqual([moves.length, warnings.length, fatal.length], [3, 1, 0]);
+  let stopped = false;
+  const ending = stop().then(() => (stopped = true));
+  await run(1);
+  assert.equal(stopped, false);
+  moves[2]?.reject(new DfdbError("io_error", "bad sector"));
+  await ending;
+  assert.deepEqual([fatal.map(({ code }) => code), moves.length], [["io_error"], 3]);
 });
 
 test("settledWall: a clock that is corrected in small steps stays settled", () => {

@@ -31,13 +31,18 @@ async function setUp(position: Position, content: Record<string, Uint8Array> = {
   };
   const note = (message: string): void => void warnings.push(message);
   const logger: Logger = { debug: note, info: note, warn: note, error: note };
-  const made = await mirrors({ dataPath: "/d/data.dfdb", files, clock: world, logger, committed });
+  const aheadBy: number[] = [];
+  const onAhead = (missingEntries: number): void => {
+    assert.deepEqual(written, [], "told before it is overwritten");
+    aheadBy.push(missingEntries);
+  };
+  const made = await mirrors({ dataPath: "/d/data.dfdb", files, clock: world, logger, committed, onAhead });
   const read = async (path: string): Promise<number> => {
     const bytes = await memory.read(path);
     assert.equal(bytes?.length, 8);
     return Number(new DataView((bytes as Uint8Array).buffer).getBigUint64(0, true));
   };
-  return { world, committed, warnings, written, made, read };
+  return { world, committed, warnings, written, made, read, aheadBy };
 }
 
 test("mirrors hold seq and epoch as 8 bytes little-endian, written at start, then at most every 200 ms", async () => {
@@ -65,17 +70,19 @@ test("mirrors are written on close, whatever the time", async () => {
 test("a mirror that differs is written anew with a warning; one that is ahead is told", async () => {
   const eight = (value: number): Uint8Array => Uint8Array.of(value, 0, 0, 0, 0, 0, 0, 0);
   const ahead = await setUp(at(5), { [seqFile]: eight(9), [termFile]: eight(1) });
-  assert.equal(ahead.made.aheadBy, 4);
-  assert.equal(ahead.warnings.length, 1);
+  assert.deepEqual(ahead.aheadBy, [4]);
   assert.equal(await ahead.read(seqFile), 5);
+  const higher = await setUp(at(5), { [seqFile]: eight(5), [termFile]: eight(2) });
+  assert.deepEqual(higher.aheadBy, [0], "a higher epoch is ahead, too");
+  const deleted = await setUp(at(5), { [termFile]: eight(1) });
+  assert.deepEqual([deleted.aheadBy, deleted.warnings.length, await deleted.read(seqFile)], [[], 1, 5]);
   const behind = await setUp(at(5), { [seqFile]: eight(3), [termFile]: eight(1) });
-  assert.equal(behind.made.aheadBy, 0);
-  assert.equal(behind.warnings.length, 1);
+  assert.deepEqual([behind.aheadBy, behind.warnings.length, await behind.read(seqFile)], [[], 1, 5]);
   const corrupt = await setUp(at(5), {
     [seqFile]: Uint8Array.of(1, 2, 3),
     [termFile]: new Uint8Array(8).fill(255),
   });
-  assert.equal(corrupt.made.aheadBy, 0);
+  assert.deepEqual([corrupt.aheadBy, corrupt.warnings.length], [[], 3], "each is told, and that they differ");
   assert.equal(await corrupt.read(seqFile), 5);
   assert.equal(await corrupt.read(termFile), 1);
   const same = await setUp(at(5), { [seqFile]: eight(5), [termFile]: eight(1) });

@@ -114,20 +114,25 @@ test("settings that contradict each other are refused", () => {
   const same = { "replication-role": "leader", port: "5500" };
   assert.match(refusal({ flags: same }).message, /must differ from the HTTP port/);
   assert.match(refusal({ flags: { "public-base-url": "leader:5000" } }).message, /begins with http/);
+  const tls = (json: string): Sources => ({ json: `{"security": {"tls": ${json}}}` });
+  const noKey = refusal(tls(`{"certPath": "a.pem"}`));
+  assert.equal(noKey.code, "setting_invalid");
+  assert.equal(noKey.message, "security.tls.keyPath: security.tls.certPath is set, and both belong together");
+  assert.match(refusal(tls(`{"keyPath": "a.key"}`)).message, /^security\.tls\.certPath: /);
+  assert.equal(read(tls(`{"certPath": "a.pem", "keyPath": "a.key"}`)).tlsKeyPath, "a.key");
+  assert.equal(read(tls(`{"caPath": "ca.pem"}`)).tlsCaPath, "ca.pem");
 });
 
 test("a setting whose part is to come is refused, its default is not", () => {
   const to_come: Sources[] = [
     { flags: { "replication-mode": "physical" } },
     { flags: { "auto-failover-seconds": "10" } },
-    { flags: { "min-sync-replicas": "1" } },
     { flags: { "forward-writes": true } },
-    { json: `{"security": {"tls": {"certPath": "a.pem"}}}` },
   ];
   for (const sources of to_come) assert.equal(refusal(sources).code, "not_built");
   assert.equal(
-    read({ flags: { "replication-mode": "logical", "min-sync-replicas": "0" } }).minSyncReplicas,
-    0,
+    read({ flags: { "replication-mode": "logical", "min-sync-replicas": "2" } }).minSyncReplicas,
+    2,
   );
 });
 

@@ -34,26 +34,19 @@ export class Apply {
     this.#insertTerm = db.prepare("INSERT INTO terms VALUES (?, ?, ?, ?, ?)");
   }
 
-  operations(draft: Draft, operations: readonly Operation[], seq: Seq, wallMs: WallMs): void {
-    for (const operation of operations) {
-      this.#crashPoint("apply:operation");
-      switch (operation.kind) {
-        case "put":
-          this.#put(draft, operation, seq, wallMs);
-          break;
-        case "delete":
-          this.#delete(draft, operation, seq);
-          break;
-        case "createCollection":
-          this.#create(draft, operation, seq);
-          break;
-        case "dropCollection":
-          this.#drop(draft, operation, seq);
-          break;
-        case "term":
-          this.#term(draft, operation, seq);
-          break;
-      }
+  operation(draft: Draft, operation: Operation, seq: Seq, wallMs: WallMs): void {
+    this.#crashPoint("apply:operation");
+    switch (operation.kind) {
+      case "put":
+        return this.#put(draft, operation, seq, wallMs);
+      case "delete":
+        return this.#delete(draft, operation, seq);
+      case "createCollection":
+        return this.#create(draft, operation, seq);
+      case "dropCollection":
+        return this.#drop(draft, operation, seq);
+      case "term":
+        return this.#term(draft, operation, seq);
     }
   }
 

@@ -52,7 +52,8 @@ export function configure(
   expect(db, what.path, "wal_autocheckpoint", 0);
 }
 
-function expect(db: DatabaseSync, path: string, name: string, wanted: string | number): void {
+/** Throws `data_foreign` unless `PRAGMA name` is `wanted`. */
+export function expect(db: DatabaseSync, path: string, name: string, wanted: string | number): void {
   const found = pragma(db, name);
   if (found === wanted) return;
   throw new DfdbError(

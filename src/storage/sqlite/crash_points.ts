@@ -29,3 +29,17 @@ export const storageCrashPoints = [
 
 /** A label of {@linkcode storageCrashPoints}. */
 export type StorageCrashPoint = (typeof storageCrashPoints)[number];
+
+/** Labels of the tasks around snapshots, in the order in which they are met. */
+export const snapshotCrashPoints = [
+  // makeSnapshot: tables filled, not committed / durable, but no file of ours yet / whole
+  "snapshot:filled",
+  "snapshot:copied",
+  "snapshot:made",
+  // installSnapshot: nothing done / durable in the WAL of the live file
+  "install:before",
+  "install:after",
+  // openStorage of a file made by a task: whole and marked / in WAL mode
+  "copied:marked",
+  "copied:wal",
+] as const;

@@ -2,8 +2,10 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { DfdbError } from "../../base/errors.ts";
 import type { Seq } from "../../base/ids.ts";
 import { seqOf, wallMsOf } from "../../base/ids.ts";
+import { limits } from "../../base/limits.ts";
 import type { LogEntry, LogReader, LogReadLimits, Position, Term, TermRecord } from "../log.ts";
 import { origin } from "../log.ts";
+import { RecentEntries } from "./recent_entries.ts";
 import { mapped } from "./sqlite_error.ts";
 import type { State } from "./state.ts";
 import { firstSeq, termOf } from "./state.ts";
@@ -24,7 +26,10 @@ export interface LogReaderOptions {
   readonly hold: () => void;
 }
 
-/** Reads committed entries: up to the committed position, and never while a write transaction runs. */
+/**
+ * Reads committed entries: up to the committed position, also while a transaction is open, which only adds rows behind
+ * it. The newest come from memory.
+ */
 export class SqliteLogReader implements LogReader {
   readonly #state: State;
   readonly #path: string;
@@ -34,12 +39,18 @@ export class SqliteLogReader implements LogReader {
   readonly #entries: StatementSync;
   /** By number; a term never changes once it is committed. */
   readonly #terms: Term[] = [];
+  readonly #recent = new RecentEntries();
+  /** The end of the log when it was read last. */
+  #readAt = -Infinity;
+  readonly #endBytes: StatementSync;
 
   constructor({ db, state, path, hold }: LogReaderOptions) {
     this.#state = state;
     this.#path = path;
     this.#hold = hold;
+    this.#recent.clear(seqOf(state.position.seq + 1));
     this.#at = db.prepare("SELECT term, chain FROM log WHERE seq = ?");
+    this.#endBytes = db.prepare("SELECT end_bytes FROM log WHERE seq = ?");
     // The entry with which the sum reaches bytesMax: end_bytes rises with seq, so the scan stops there.
     this.#fit = db.prepare(
       "SELECT seq FROM log WHERE seq > ?1 AND seq < ?2 AND end_bytes >= ?3 + " +
@@ -69,20 +80,24 @@ export class SqliteLogReader implements LogReader {
     if (seq === position.seq) return position;
     if (seq === trimmed.position.seq) return trimmed.position;
     if (seq < trimmed.position.seq) return "compacted";
+    const recent = this.#recent.get(seq);
+    if (recent !== undefined) return { ...recent.term, seq, chain: recent.chain };
     const row = mapped(`reading the log of ${this.#path}`, () => this.#at.get(seq)) as LogRow | undefined;
     if (row === undefined) throw this.#corrupt(seq);
     const { epoch, run } = this.#term(row.term, seq);
     return { epoch, run, seq, chain: row.chain };
   }
 
-  entries(after: Seq, limits: LogReadLimits): readonly LogEntry[] | "compacted" {
+  entries(after: Seq, bounds: LogReadLimits): readonly LogEntry[] | "compacted" {
     const { position, trimmed } = this.#state;
+    this.#readAt = position.seq;
     if (after < trimmed.position.seq) return "compacted";
     if (after >= position.seq) return [];
+    if (this.#recent.holdsAfter(after)) return this.#recent.read(after, bounds);
     const rows = mapped(`reading the log of ${this.#path}`, () => {
       this.#hold();
-      const most = Math.max(1, Math.min(limits.entriesMax, position.seq - after));
-      return this.#entries.all(after, this.#fitting(after, most, limits.bytesMax)) as unknown as LogRow[];
+      const most = Math.max(1, Math.min(bounds.entriesMax, position.seq - after));
+      return this.#entries.all(after, this.#fitting(after, most, bounds.bytesMax)) as unknown as LogRow[];
     });
     let expected = after as number;
     return rows.map((row) => {
@@ -95,6 +110,35 @@ export class SqliteLogReader implements LogReader {
         payload: row.payload,
       };
     });
+  }
+
+  bytesAfter(seq: Seq): number {
+    const { position, trimmed, endBytes } = this.#state;
+    if (seq >= position.seq) return 0;
+    if (seq <= trimmed.position.seq) return endBytes - trimmed.endBytes;
+    const recent = this.#recent.endBytes(seq);
+    if (recent !== undefined) return endBytes - recent;
+    const row = mapped(`reading the log of ${this.#path}`, () => this.#endBytes.get(seq));
+    if (row === undefined) throw this.#corrupt(seq);
+    return endBytes - Number(row["end_bytes"]);
+  }
+
+  /** Somebody reads the log, and so recently that what is kept in memory may serve them. */
+  get isRead(): boolean {
+    return this.#state.position.seq - this.#readAt < limits.recentEntries;
+  }
+
+  /** After COMMIT and after the state has changed: the entries that it brought; none when they were not collected. */
+  committed(entries: readonly LogEntry[]): void {
+    if (entries.length > 0) this.#recent.add(entries, this.#state.endBytes);
+    else this.#recent.clear(seqOf(this.#state.position.seq + 1));
+  }
+
+  /** After the state was read anew: what was known of the old one is forgotten. */
+  reset(): void {
+    this.#terms.length = 0;
+    this.#recent.clear(seqOf(this.#state.position.seq + 1));
+    this.#readAt = -Infinity;
   }
 
   /** Number of entries after `after` to read, at least one. */

@@ -15,17 +15,25 @@ interface CheckpointRow {
 }
 
 /** `noop` only tells; `passive` never waits; `truncate` empties the WAL unless a reader or writer is in the way. */
-function checkpoint(db: DatabaseSync, mode: "noop" | "passive" | "truncate"): CheckpointRow {
+export function checkpoint(db: DatabaseSync, mode: "noop" | "passive" | "truncate"): CheckpointRow {
   return db.prepare(`PRAGMA wal_checkpoint(${mode})`).get() as unknown as CheckpointRow;
 }
 
-/** Every checkpoint while the database runs goes through here. */
-export function checkpointIfDue(db: DatabaseSync, crashPoint: CrashPoint): void {
-  const { log, checkpointed } = checkpoint(db, "noop");
-  if (log - checkpointed < limits.checkpointPages) return;
+/** More than this times `limits.checkpointPages` is too long for the main thread. */
+const checkpointsAtOnce = 2;
+
+/**
+ * Checkpoints on the main thread while the database runs; true, and nothing is done, when there are so many pages that a
+ * worker should do it (`checkpoint_task.ts`).
+ */
+export function checkpointIfDue(db: DatabaseSync, crashPoint: CrashPoint): boolean {
+  const { log, checkpointed } = checkpoint(db, "noop"), due = log - checkpointed;
+  if (due < limits.checkpointPages) return false;
+  if (due > checkpointsAtOnce * limits.checkpointPages) return true;
   crashPoint("checkpoint:before");
   checkpoint(db, "passive");
   crashPoint("checkpoint:after");
+  return false;
 }
 
 /** What one slice works with. */

@@ -7,6 +7,7 @@ import { limits } from "../../base/limits.ts";
 import type { CrashPoint, Random } from "../../runtime/runtime.ts";
 import type { Storage } from "../storage.ts";
 import { checkKind, configure, connect, isEmpty, pragma, prepareEmpty, transaction } from "./connection.ts";
+import { isCopy, openCopy } from "./copied_file.ts";
 import { loadState } from "./load_state.ts";
 import type { Lock, LockHolder } from "./lock.ts";
 import { holdLock } from "./lock.ts";
@@ -50,7 +51,10 @@ function openLocked(options: StorageOptions, lock: Lock): Storage {
     const writer = connect(path, false);
     open.push(writer);
     if (isEmpty(writer)) create(writer, options);
-    else checkKind(writer, path, dataFile);
+    else {
+      checkKind(writer, path, dataFile);
+      if (isCopy(writer)) openCopy(writer, path, crashPoint);
+    }
     configure(writer, { path, cacheKiB: limits.cacheKiB, readOnly: false });
     if (options.pagesMax !== undefined) pragma(writer, `max_page_count = ${options.pagesMax}`);
     const { databaseId, state } = loadState(writer, path);

@@ -48,8 +48,18 @@ const version1 = [
 
 /** Writes version 1 into an empty file, marked as cleanly closed; inside the caller's transaction. */
 export function createSchema(db: DatabaseSync, databaseId: DatabaseId, createdMs: WallMs): void {
-  for (const statement of version1) db.prepare(statement).run();
+  createTables(db);
   db.prepare("INSERT INTO meta VALUES (1, ?, ?, 0, 1, 0, 0, 0, 0)").run(databaseId, createdMs);
+  markKind(db);
+}
+
+/** The tables that every data file has, empty. */
+export function createTables(db: DatabaseSync): void {
+  for (const statement of version1) db.prepare(statement).run();
+}
+
+/** Says whose file it is: before that nothing opens it. */
+export function markKind(db: DatabaseSync): void {
   pragma(db, `application_id = ${dataFile.applicationId}`);
   pragma(db, "user_version = 1");
 }

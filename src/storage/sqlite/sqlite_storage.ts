@@ -1,21 +1,23 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { assert } from "../../base/assert.ts";
-import { DfdbError } from "../../base/errors.ts";
+import { DfdbError, messageOf } from "../../base/errors.ts";
 import type { DatabaseId } from "../../base/ids.ts";
 import { limits } from "../../base/limits.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
-import type { ReadView, Storage, StorageStats, TrimPolicy, WriteTransaction } from "../storage.ts";
+import type { OpenWrite, ReadView, Storage, StorageStats, TrimPolicy, WriteTransaction } from "../storage.ts";
 import { Apply } from "./apply.ts";
-import { configure, connect, pragma, transaction } from "./connection.ts";
+import { checkKind, configure, connect, pragma, transaction } from "./connection.ts";
 import { Draft } from "./draft.ts";
+import { loadState } from "./load_state.ts";
 import type { Lock } from "./lock.ts";
 import { SqliteLogReader } from "./log_reader.ts";
 import { LogWriter } from "./log_writer.ts";
 import { checkpointIfDue, closeCleanly, reclaimSlice } from "./maintenance.ts";
 import { MetaWriter } from "./meta_writer.ts";
+import { dataFile } from "./schema.ts";
 import { mapped, sqliteError } from "./sqlite_error.ts";
 import type { State } from "./state.ts";
-import { committedCatalog, firstSeq } from "./state.ts";
+import { committedCatalog, firstSeq, replaceState } from "./state.ts";
 import { TableStatements } from "./statements.ts";
 import { LogTrimmer } from "./trim_log.ts";
 import { View } from "./view.ts";
@@ -64,13 +66,17 @@ export class SqliteStorage implements Storage {
   readonly #statement: Readonly<Record<Statement, StatementSync>>;
   #databaseId: DatabaseId;
   /** For reads inside a write; opened when first needed. */
-  #reader: DatabaseSync | null = null;
+  #reader: { readonly db: DatabaseSync; readonly view: View } | null = null;
   #reading = 0;
   #writing = false;
+  /** Rolls back the transaction that is open over macrotasks; null: there is none. */
+  #abandon: (() => void) | null = null;
   /** A read transaction is open. */
   #held = false;
+  /** Another connection may be replacing the content. */
+  #exchanging = false;
   /** The end of the log when the length of the WAL was asked for last. */
-  #looked = { seq: 0, bytes: 0 };
+  #looked = { seq: -Infinity, bytes: 0 };
   #closed = false;
   /** Why nothing may be written any more: a commit had an unknown outcome. */
   #failed: DfdbError | null = null;
@@ -104,7 +110,7 @@ export class SqliteStorage implements Storage {
 
   read<Result>(run: (view: ReadView) => Result): Result {
     this.#usable();
-    if (this.#writing) return run(this.#besides());
+    if (this.#writing) return mapped(`reading ${this.#parts.path}`, () => run(this.#besides()));
     this.#reading++;
     try {
       this.#hold();
@@ -117,16 +123,58 @@ export class SqliteStorage implements Storage {
   }
 
   write<Result>(run: (tx: WriteTransaction) => Result): Result {
-    return this.#transaction((draft) => {
-      const tx = new Transaction(draft, this.#writers), result = run(tx);
-      assert(!(result instanceof Promise), "a write transaction is synchronous");
-      return { result, dirty: tx.finish() };
-    });
+    const draft = this.#draft();
+    this.#writing = true;
+    try {
+      return this.#guarded(() => {
+        const tx = this.#begin(draft), result = run(tx);
+        assert(!(result instanceof Promise), "a write transaction is synchronous");
+        this.#end(draft, tx);
+        return result;
+      });
+    } finally {
+      this.#writing = false;
+    }
+  }
+
+  begin(): OpenWrite {
+    const draft = this.#draft();
+    let open = true;
+    const step = <Result>(run: () => Result): Result => {
+      assert(open, "a transaction is used until it is over");
+      try {
+        return this.#guarded(run);
+      } catch (thrown) {
+        over();
+        throw thrown;
+      }
+    };
+    const over = (): void => {
+      open = this.#writing = false;
+      this.#abandon = null;
+    };
+    this.#writing = true;
+    const tx = step(() => this.#begin(draft)), end = (): void => this.#end(draft, tx);
+    const rollback = (): void => {
+      if (!open) return;
+      step(() => this.#statement.rollback.run());
+      over();
+    };
+    this.#abandon = rollback;
+    return {
+      slice: (run) => step(() => run(tx)),
+      commit() {
+        step(end);
+        over();
+      },
+      rollback,
+    };
   }
 
   adoptDatabaseId(id: DatabaseId): void {
     if (id === this.#databaseId) return;
     this.#usable();
+    this.#notExchanging();
     const { state, writer, path } = this.#parts;
     if (state.position.seq !== 0) {
       const message = `${path} belongs to database ${this.#databaseId} and is not empty`;
@@ -137,10 +185,24 @@ export class SqliteStorage implements Storage {
     this.#databaseId = id;
   }
 
+  async exchange(run: () => Promise<void>): Promise<void> {
+    this.#usable();
+    this.#notExchanging();
+    assert(this.#reading === 0 && !this.#writing, "the content is exchanged between reads and writes");
+    this.#exchanging = true;
+    try {
+      this.#pin();
+      await run();
+    } finally {
+      this.#exchanging = false;
+      this.#reload();
+    }
+  }
+
   reclaim(): boolean {
     const { state, writer, crashPoint } = this.#parts;
     this.#usable();
-    if (state.dropped.size === 0) return false;
+    if (state.dropped.size === 0 || this.#abandon !== null || this.#exchanging) return false;
     return this.#guarded(() =>
       reclaimSlice({ writer, state, tables: this.#writers.tables, meta: this.#meta, crashPoint })
     );
@@ -148,6 +210,7 @@ export class SqliteStorage implements Storage {
 
   trimLog(policy: TrimPolicy): boolean {
     this.#usable();
+    if (this.#abandon !== null || this.#exchanging) return false;
     assert(this.#reading === 0 && !this.#writing, "the log is trimmed between reads and writes");
     const plan = mapped(this.#parts.path, () => this.#trimmer.plan(policy));
     if (plan === null) return false;
@@ -156,15 +219,16 @@ export class SqliteStorage implements Storage {
     return plan.more;
   }
 
-  checkpointIfDue(): void {
+  checkpointIfDue(): boolean {
     this.#usable();
+    if (this.#abandon !== null || this.#exchanging) return false;
     // Asking SQLite how long the WAL is costs as much as a small commit: only when it may have grown enough.
     const { position, endBytes } = this.#parts.state;
     const grown = (position.seq - this.#looked.seq) * pagesPerEntry +
       (endBytes - this.#looked.bytes) / limits.pageBytes;
-    if (grown < limits.checkpointPages / 8) return;
+    if (grown < limits.checkpointPages / 8) return false;
     this.#looked = { seq: position.seq, bytes: endBytes };
-    this.#guarded(() => checkpointIfDue(this.#parts.writer, this.#parts.crashPoint));
+    return this.#guarded(() => checkpointIfDue(this.#parts.writer, this.#parts.crashPoint));
   }
 
   stats(): StorageStats {
@@ -180,13 +244,15 @@ export class SqliteStorage implements Storage {
 
   close(): void {
     if (this.#closed) return;
+    this.#notExchanging();
+    this.#abandon?.();
     assert(this.#reading === 0 && !this.#writing, "closed by a function that uses it");
     this.#closed = true;
     const { writer, lock, state, path, crashPoint } = this.#parts;
     try {
       mapped(`closing ${path}`, () => {
         this.#release();
-        this.#reader?.close();
+        this.#reader?.db.close();
         if (this.#failed === null) closeCleanly(writer, state, this.#meta, crashPoint);
       });
     } finally {
@@ -196,35 +262,31 @@ export class SqliteStorage implements Storage {
     crashPoint("close:after");
   }
 
-  #transaction<Result>(run: (draft: Draft) => { result: Result; dirty: boolean }): Result {
+  /** What the next transaction changes. */
+  #draft(): Draft {
     this.#usable();
+    this.#notExchanging();
     assert(!this.#writing, "one write transaction at a time");
     assert(this.#reading === 0, "no write inside a read");
-    const { state, crashPoint } = this.#parts,
-      draft = new Draft(state),
-      { begin, commit, rollback } = this.#statement;
-    this.#writing = true;
-    try {
-      const result = this.#guarded(() => {
-        begin.run();
-        this.#writers.log.begin();
-        const done = run(draft);
-        if (!done.dirty) {
-          rollback.run();
-          return done.result;
-        }
-        this.#writers.log.flush();
-        this.#meta.flush(draft, state);
-        crashPoint("commit:before");
-        commit.run();
-        draft.commit();
-        return done.result;
-      });
-      crashPoint("commit:after");
-      return result;
-    } finally {
-      this.#writing = false;
-    }
+    return new Draft(this.#parts.state);
+  }
+
+  #begin(draft: Draft): Transaction {
+    this.#statement.begin.run();
+    this.#writers.log.begin(this.log.isRead);
+    return new Transaction(draft, this.#writers);
+  }
+
+  #end(draft: Draft, tx: Transaction): void {
+    const { state, crashPoint } = this.#parts, { log } = this.#writers;
+    if (!tx.finish()) return void this.#statement.rollback.run();
+    log.flush();
+    this.#meta.flush(draft, state);
+    crashPoint("commit:before");
+    this.#statement.commit.run();
+    draft.commit();
+    this.log.committed(log.takeAdded());
+    crashPoint("commit:after");
   }
 
   /** Maps errors, leaves no transaction open, and remembers a failure after which the file cannot be trusted. */
@@ -251,12 +313,15 @@ export class SqliteStorage implements Storage {
   /** The committed state while a write transaction is open. */
   #besides(): View {
     const { path, state } = this.#parts;
-    this.#reader ??= mapped(`opening ${path}`, () => {
-      const reader = connect(path, true);
-      configure(reader, { path, cacheKiB: besidesCacheKiB, readOnly: true });
-      return reader;
-    });
-    return new View(committedCatalog(state), new TableStatements(this.#reader));
+    if (this.#reader === null) {
+      const db = mapped(`opening ${path}`, () => {
+        const reader = connect(path, true);
+        configure(reader, { path, cacheKiB: besidesCacheKiB, readOnly: true });
+        return reader;
+      });
+      this.#reader = { db, view: new View(committedCatalog(state), new TableStatements(db)) };
+    }
+    return this.#reader.view;
   }
 
   /** Opens the read transaction, if it is not open. */
@@ -271,6 +336,42 @@ export class SqliteStorage implements Storage {
     if (!this.#held) return;
     this.#held = false;
     this.#statement.endRead.run();
+  }
+
+  /** Opens the read transaction and makes it see the state of this moment, whatever another connection writes. */
+  #pin(): void {
+    mapped(`reading ${this.#parts.path}`, () => {
+      this.#hold();
+      // BEGIN alone does not decide yet.
+      this.#parts.writer.prepare("SELECT one FROM meta").get();
+    });
+  }
+
+  /** After the content may have been replaced. What is no database of ours is not touched any more. */
+  #reload(): void {
+    const { writer, path, state } = this.#parts;
+    try {
+      mapped(`reading ${path}`, () => {
+        this.#release();
+        checkKind(writer, path, dataFile);
+        const loaded = loadState(writer, path);
+        replaceState(state, loaded.state);
+        this.#databaseId = loaded.databaseId;
+      });
+    } catch (thrown) {
+      const known = thrown instanceof DfdbError && fatal.has(thrown.code);
+      throw this.#failed = known
+        ? thrown
+        : new DfdbError("data_corrupt", `${path}: ${messageOf(thrown)}`, { cause: thrown });
+    }
+    this.#writers.tables.clear();
+    this.log.reset();
+    // What was installed is in the WAL.
+    this.#looked = { seq: -Infinity, bytes: 0 };
+  }
+
+  #notExchanging(): void {
+    if (this.#exchanging) throw new DfdbError("busy", `the content of ${this.#parts.path} is being replaced`);
   }
 
   #usable(): void {

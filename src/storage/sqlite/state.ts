@@ -31,6 +31,18 @@ export interface State {
   readonly dropped: Set<CollectionNumber>;
 }
 
+/** Makes `state` what `next` is, in place: everything that reads holds on to `state`. */
+export function replaceState(state: State, next: State): void {
+  const { collections, numbers, dropped, ...values } = next;
+  Object.assign(state, values);
+  state.collections.clear();
+  for (const [number, collection] of collections) state.collections.set(number, collection);
+  state.numbers.clear();
+  for (const [name, number] of numbers) state.numbers.set(name, number);
+  state.dropped.clear();
+  for (const number of dropped) state.dropped.add(number);
+}
+
 /** Names are compared in this form. */
 export function foldName(name: string): string {
   return name.toLowerCase();

@@ -44,6 +44,12 @@ export class TableStatements {
     if (this.#last === collection) this.#last = null;
   }
 
+  /** After the whole content was replaced. */
+  clear(): void {
+    this.#tables.clear();
+    this.#last = null;
+  }
+
   #use(collection: CollectionNumber): void {
     const found = this.#tables.get(collection) ?? {};
     this.#tables.delete(collection);

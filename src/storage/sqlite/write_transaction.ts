@@ -6,7 +6,7 @@ import { limits } from "../../base/limits.ts";
 import type { Operation } from "../../document/operation.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
 import { chainAfter } from "../chain.ts";
-import { decodeEntry, encodeEntry } from "../entry_codec.ts";
+import { decodeEntry, decodeEntryInSlices, encodeEntry, encodeEntryInSlices, Slice } from "../entry_codec.ts";
 import type { LogEntry, Position, Term } from "../log.ts";
 import type { WriteTransaction } from "../storage.ts";
 import type { Apply } from "./apply.ts";
@@ -30,6 +30,8 @@ export class Transaction extends View implements WriteTransaction {
   #open = true;
   #broken: unknown = null;
   #entries = 0;
+  /** An entry that is applied in slices is not whole yet. */
+  #halfway = false;
 
   constructor(draft: Draft, writers: Writers) {
     super(draft, writers.tables);
@@ -41,6 +43,7 @@ export class Transaction extends View implements WriteTransaction {
   finish(): boolean {
     this.#open = false;
     if (this.#broken !== null) throw this.#broken;
+    assert(!this.#halfway, "an entry that is applied in slices is taken to its end before COMMIT");
     return this.#entries > 0;
   }
 
@@ -52,18 +55,40 @@ export class Transaction extends View implements WriteTransaction {
   append(operations: readonly Operation[], wallMs: WallMs): Position {
     this.#usable();
     const payload = encodeEntry(operations);
-    if (payload.length > limits.entryBytesMax) {
-      const message =
-        `the change takes ${payload.length} bytes; an entry of the log at most ${limits.entryBytesMax}`;
-      throw new DfdbError("payload_too_large", message);
-    }
-    const [first] = operations, term = first?.kind === "term" ? first : this.#draft.terms.at(-1);
-    if (term === undefined) throw new DfdbError("diverged", "the first entry of a database begins a term");
-    const seq = seqOf(this.#draft.position.seq + 1);
-    return this.#write(this.#position(term, seq, wallMs, payload), operations, wallMs, payload);
+    if (payload.length > limits.entryBytesMax) throw tooLarge();
+    return this.#write(this.#next(operations, wallMs, payload), operations, wallMs, payload);
+  }
+
+  *appendInSlices(operations: readonly Operation[], wallMs: WallMs): Generator<void, Position, void> {
+    this.#usable();
+    const payload = yield* encodeEntryInSlices(operations, limits.entryBytesMax);
+    this.#usable();
+    if (payload === null) throw tooLarge();
+    return yield* this.#writeInSlices(this.#next(operations, wallMs, payload), operations, wallMs, payload);
   }
 
   apply(entry: LogEntry): Position {
+    const position = this.#judge(entry), operations = decodeEntry(entry.payload);
+    this.#judgeTerm(entry, operations);
+    return this.#write(position, operations, entry.wallMs, entry.payload);
+  }
+
+  *applyInSlices(entry: LogEntry): Generator<void, Position, void> {
+    const position = this.#judge(entry), operations = yield* decodeEntryInSlices(entry.payload);
+    this.#usable();
+    this.#judgeTerm(entry, operations);
+    return yield* this.#writeInSlices(position, operations, entry.wallMs, entry.payload);
+  }
+
+  /** Position of the entry that would come next here. */
+  #next(operations: readonly Operation[], wallMs: WallMs, payload: Uint8Array): Position {
+    const [first] = operations, term = first?.kind === "term" ? first : this.#draft.terms.at(-1);
+    if (term === undefined) throw new DfdbError("diverged", "the first entry of a database begins a term");
+    return this.#position(term, seqOf(this.#draft.position.seq + 1), wallMs, payload);
+  }
+
+  /** Its position, if it continues what is here. */
+  #judge(entry: LogEntry): Position {
     this.#usable();
     const { seq, term, chain, wallMs, payload } = entry, last = this.#draft.position;
     if (seq !== last.seq + 1) {
@@ -71,8 +96,7 @@ export class Transaction extends View implements WriteTransaction {
         details: { seq, last: last.seq },
       });
     }
-    const begins = term.run !== last.run || term.epoch !== last.epoch;
-    if (begins && term.epoch < last.epoch) {
+    if (this.#begins(term) && term.epoch < last.epoch) {
       throw diverged(seq, `is of epoch ${term.epoch}, after ${last.epoch}`);
     }
     const position = this.#position(term, seq, wallMs, payload);
@@ -81,15 +105,22 @@ export class Transaction extends View implements WriteTransaction {
         `entry ${seq} has chain ${chain}; its bytes after entry ${last.seq} make ${position.chain}`;
       throw new DfdbError("corrupt", message, { details: { seq } });
     }
-    const operations = decodeEntry(payload), [first] = operations;
+    return position;
+  }
+
+  #judgeTerm({ seq, term }: LogEntry, [first]: readonly Operation[]): void {
     if (first?.kind === "term") {
       if (first.epoch !== term.epoch || first.run !== term.run) {
         throw diverged(seq, "begins another term than its own");
       }
-    } else if (begins) {
+    } else if (this.#begins(term)) {
       throw diverged(seq, "is of a term that has not begun");
     }
-    return this.#write(position, operations, wallMs, payload);
+  }
+
+  #begins(term: Term): boolean {
+    const last = this.#draft.position;
+    return term.run !== last.run || term.epoch !== last.epoch;
   }
 
   #position(term: Term, seq: Seq, wallMs: WallMs, payload: Uint8Array): Position {
@@ -107,12 +138,11 @@ export class Transaction extends View implements WriteTransaction {
     wallMs: WallMs,
     payload: Uint8Array,
   ): Position {
+    const { apply } = this.#writers;
     try {
-      this.#writers.apply.operations(this.#draft, operations, position.seq, wallMs);
+      for (const operation of operations) apply.operation(this.#draft, operation, position.seq, wallMs);
       this.#writers.log.add(this.#draft, position, wallMs, payload);
-      this.#entries++;
-      this.#writers.crashPoint("apply:entry");
-      return position;
+      return this.#added(position);
     } catch (thrown) {
       // Part of the entry may be in the tables: nothing of this transaction may be kept, even if the caller goes on.
       this.#broken = thrown;
@@ -120,10 +150,52 @@ export class Transaction extends View implements WriteTransaction {
     }
   }
 
+  *#writeInSlices(
+    position: Position,
+    operations: readonly Operation[],
+    wallMs: WallMs,
+    payload: Uint8Array,
+  ): Generator<void, Position, void> {
+    const { apply, log } = this.#writers, slice = new Slice();
+    this.#halfway = true;
+    try {
+      yield; // the encoding, or the checksum, had its turn
+      // First, while few pages wait to be written: a row this large takes the longest of all slices (DESIGN.md).
+      log.write(this.#draft, position, wallMs, payload);
+      yield;
+      for (const operation of operations) {
+        apply.operation(this.#draft, operation, position.seq, wallMs);
+        if (slice.full(operation.kind === "put" ? operation.body.length : 0)) yield;
+      }
+      yield; // COMMIT has a turn of its own
+      log.moveTo(this.#draft, position, wallMs, payload);
+      this.#halfway = false;
+      return this.#added(position);
+    } catch (thrown) {
+      this.#broken = thrown;
+      throw thrown;
+    }
+  }
+
+  #added(position: Position): Position {
+    this.#entries++;
+    this.#writers.crashPoint("apply:entry");
+    return position;
+  }
+
   #usable(): void {
     assert(this.#open, "a transaction is used only while its function runs");
     if (this.#broken !== null) throw this.#broken;
+    assert(!this.#halfway, "one entry after the other");
   }
+}
+
+function tooLarge(): DfdbError {
+  return new DfdbError(
+    "payload_too_large",
+    `the change takes more bytes than an entry of the log may have, ${limits.entryBytesMax}`,
+    { details: { bytesMax: limits.entryBytesMax } },
+  );
 }
 
 function diverged(seq: Seq, what: string): DfdbError {

@@ -1,0 +1,23 @@
+import { open } from "node:fs/promises";
+import process from "node:process";
+import { DfdbError, messageOf } from "../../src/base/errors.ts";
+
+/** The system's name of an error, "" when it has none. */
+export const codeOf = (error: unknown): string => (error as { code?: string }).code ?? "";
+
+/** `disk_full` or `io_error`, with what was tried on which file. */
+export function failure(action: string, target: string, cause: unknown): DfdbError {
+  const code = codeOf(cause) === "ENOSPC" || codeOf(cause) === "EDQUOT" ? "disk_full" : "io_error";
+  return new DfdbError(code, `cannot ${action} ${target}: ${messageOf(cause)}`, { cause });
+}
+
+/** Makes a new name in `folder` durable. Windows cannot open a folder, and needs no such step. */
+export async function syncDirectory(folder: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

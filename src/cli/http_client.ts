@@ -1,0 +1,171 @@
+/** How subcommands talk to nodes: JSON and NDJSON over HTTP, with time limits and errors that people understand. */
+import type { ErrorDetails } from "../base/errors.ts";
+import { DfdbError, isErrorCode, messageOf } from "../base/errors.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+
+export interface HttpClientOptions {
+  /** `http://host:port`; `host:port` alone will do. */
+  readonly url: string;
+  /** Sent as a bearer token; null: none. */
+  readonly apiKey: string | null;
+  /** A whole JSON answer must be here in that time. */
+  readonly timeoutMs?: number;
+  /** A streamed answer must go on within that time. */
+  readonly silenceMs?: number;
+}
+
+/**
+ * Every call rejects with a DfdbError: the code that the node answered with (`details.status`), `unreachable` when
+ * nobody answers or the answer breaks off, `timeout`, or the reason of `signal`.
+ */
+export interface HttpClient {
+  /** Base URL without a slash at its end. */
+  readonly url: string;
+  /** The parsed answer of a request; `body` is sent as JSON. */
+  json<Answer>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer>;
+  /** The parsed lines of an NDJSON answer, as they come; leaving the loop hangs up. */
+  stream(path: string, signal?: AbortSignal): AsyncGenerator<unknown, void, undefined>;
+  /** Calls `onLine` with each parsed line; reads on when its promise resolved. */
+  lines(path: string, onLine: (line: unknown) => void | Promise<void>, signal?: AbortSignal): Promise<void>;
+}
+
+/** The key that a subcommand sends: its flag, else `DFDB_API_KEY`, else none. */
+export function apiKeyOf({ process }: Pick<Runtime, "process">, flag: unknown): string | null {
+  if (typeof flag === "string" && flag !== "") return flag;
+  return process.env["DFDB_API_KEY"] || null;
+}
+
+/** Throws `bad_request` when the URL is none. */
+export function httpClient(
+  runtime: Pick<Runtime, "fetch" | "clock">,
+  { url: given, apiKey, timeoutMs = 15_000, silenceMs = 60_000 }: HttpClientOptions,
+): HttpClient {
+  const url = baseUrl(given), { clock } = runtime;
+  const auth: Record<string, string> = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
+
+  /** A call that is cut off by `signal`, or when `limit.restart` was not called for so long. */
+  const call = (limitMs: number, signal: AbortSignal | undefined) => {
+    const cut = new AbortController();
+    const give = (): void =>
+      cut.abort(new DfdbError("timeout", `${url} gave no answer for ${limitMs / 1000} s`));
+    const stop = (): void => cut.abort(signal?.reason);
+    let timer = clock.timer(limitMs, give);
+    if (signal?.aborted === true) stop();
+    signal?.addEventListener("abort", stop);
+    return {
+      signal: cut.signal,
+      abort: () => cut.abort(new DfdbError("closing", "the answer is not wanted any more")),
+      restart: () => {
+        timer.cancel();
+        timer = clock.timer(limitMs, give);
+      },
+      end: () => {
+        timer.cancel();
+        signal?.removeEventListener("abort", stop);
+      },
+      /** What a failed fetch or read means. */
+      failure: (thrown: unknown, answered: boolean): unknown => {
+        if (cut.signal.aborted) return cut.signal.reason;
+        if (thrown instanceof DfdbError) return thrown;
+        const what = answered ? `the answer of ${url} broke off` : `nobody answers at ${url}`;
+        return new DfdbError("unreachable", `${what} (${causeOf(thrown)})`, { cause: thrown });
+      },
+    };
+  };
+
+  const stream: HttpClient["stream"] = async function* (path, signal) {
+    const limit = call(silenceMs, signal);
+    let answered = false;
+    try {
+      const response = await runtime.fetch(url + path, { headers: auth, signal: limit.signal });
+      answered = true;
+      if (!response.ok || response.body === null) throw refusal(url, response.status, await response.text());
+      for await (const text of textLines(response.body, limit.restart)) yield parsed(url, text);
+      answered = false; // the answer is whole: nothing is left to hang up on
+    } catch (thrown) {
+      throw limit.failure(thrown, answered);
+    } finally {
+      limit.end();
+      if (answered) limit.abort();
+    }
+  };
+
+  return {
+    url,
+    async json<Answer>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer> {
+      const limit = call(timeoutMs, signal);
+      const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+      const headers = body === undefined ? auth : { ...auth, "content-type": "application/json" };
+      let answered = false;
+      try {
+        const response = await runtime.fetch(url + path, { method, headers, signal: limit.signal, ...sent });
+        answered = true;
+        const text = await response.text();
+        if (!response.ok) throw refusal(url, response.status, text);
+        return parsed(url, text) as Answer;
+      } catch (thrown) {
+        throw limit.failure(thrown, answered);
+      } finally {
+        limit.end();
+      }
+    },
+    stream,
+    async lines(path, onLine, signal) {
+      for await (const line of stream(path, signal)) await onLine(line);
+    },
+  };
+}
+
+function baseUrl(given: string): string {
+  const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(given) ? given : `http://${given}`;
+  if (!/^https?:/i.test(text) || !URL.canParse(text)) {
+    throw new DfdbError("bad_request", `"${given}" is not a URL like http://localhost:5000`);
+  }
+  return text.replace(/\/+$/, "");
+}
+
+/** Lines without their ends, empty ones left out; `onBytes` is called whenever something came. */
+async function* textLines(body: ReadableStream<Uint8Array>, onBytes: () => void): AsyncGenerator<string> {
+  const decoder = new TextDecoder(), reader = body.getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    onBytes();
+    const lines = (rest + (done ? decoder.decode() : decoder.decode(value, { stream: true }))).split("\n");
+    rest = done ? "" : lines.pop() ?? "";
+    for (const line of lines) if (line.trim() !== "") yield line;
+    if (done) return;
+  }
+}
+
+function parsed(url: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new DfdbError("bad_frame", `${url} does not answer as a dfdb node does`, { cause });
+  }
+}
+
+/** The error that a node answered with; whoever else answers is not a node. */
+function refusal(url: string, status: number, text: string): DfdbError {
+  let body: unknown = null;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // Not one of our answers.
+  }
+  return errorOfBody(url, body, { status }) ??
+    new DfdbError("bad_frame", `${url} answered ${status}, not as a dfdb node does`, { details: { status } });
+}
+
+/** The error in `{error, code}`, as answers and last lines carry it; null when there is none. */
+export function errorOfBody(url: string, body: unknown, details: ErrorDetails = {}): DfdbError | null {
+  const { error, code } = (body ?? {}) as { readonly error?: unknown; readonly code?: unknown };
+  if (typeof error !== "string") return null;
+  return new DfdbError(isErrorCode(code) ? code : "internal", `${url}: ${error}`, { details });
+}
+
+function causeOf(thrown: unknown): string {
+  const cause = thrown instanceof Error ? thrown.cause : undefined;
+  return messageOf(cause instanceof Error && cause.message !== "" ? cause : thrown);
+}

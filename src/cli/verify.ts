@@ -1,0 +1,171 @@
+/** `dfdb verify`: whether nodes hold the same content, and what differs. */
+import { Command } from "commander";
+import { DfdbError } from "../base/errors.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { apiKeyOf, httpClient } from "./http_client.ts";
+import { isNodeStatus } from "./node_status.ts";
+import { screenOf } from "./table.ts";
+import { differences } from "./verify_documents.ts";
+import type { PinnedNode, VerifiedNode } from "./verify_nodes.ts";
+import { pinAll, reference } from "./verify_nodes.ts";
+import type { CollectionReport, CollectionSum, NodeReport, VerifyReport } from "./verify_report.ts";
+import { verifyJson, verifyText } from "./verify_report.ts";
+
+/** As given on the command line. */
+export interface VerifyFlags {
+  readonly apiKey?: string;
+  readonly collection?: string;
+  readonly limit?: string;
+  readonly json?: true;
+}
+
+const namedDefault = 20, namedMax = 10_000;
+
+export function verifyCommand(run: (urls: readonly string[], flags: VerifyFlags) => Promise<void>): Command {
+  return new Command("verify")
+    .description("compare the content of nodes at one common position, also while they are written to")
+    .argument("<url...>", "HTTP address of each node")
+    .helpOption("-h, --help", "print this help")
+    .option("--api-key <key>", "key that the nodes want (env: DFDB_API_KEY)")
+    .option("--collection <name>", "compare this collection only")
+    .option(
+      "--limit <number>",
+      `name at most so many documents of each kind of difference (default: ${namedDefault})`,
+    )
+    .option("--json", "print one JSON object")
+    .addHelpText("after", "\nExit code: 0 equal, 2 different, 1 not compared.")
+    .action((urls: string[], flags: VerifyFlags) => run(urls, flags));
+}
+
+/** Answers the exit code: 0 equal, 2 different. Throws when it could not compare. */
+export async function verifyNodes(
+  runtime: Runtime,
+  urls: readonly string[],
+  flags: VerifyFlags,
+): Promise<number> {
+  const { process } = runtime, stop = new AbortController();
+  const unlisten = process.onStopSignal((name) =>
+    stop.abort(new DfdbError("closing", `stopped by ${name}; nothing was compared`))
+  );
+  try {
+    const limit = namedOf(flags.limit);
+    const nodes = await meet(runtime, urls, flags, stop.signal);
+    const report = await compare(nodes, flags.collection ?? null, limit, stop.signal);
+    process.stdout(flags.json === true ? verifyJson(report) : verifyText(report, screenOf(process)));
+    return report.equal ? 0 : 2;
+  } finally {
+    unlisten();
+  }
+}
+
+function namedOf(text: string | undefined): number {
+  if (text === undefined) return namedDefault;
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value <= namedMax) return value;
+  throw new DfdbError("bad_request", `--limit: expected a number up to ${namedMax}, not "${text}"`);
+}
+
+/** Asks every node who it is. */
+async function meet(
+  runtime: Runtime,
+  urls: readonly string[],
+  flags: VerifyFlags,
+  signal: AbortSignal,
+): Promise<VerifiedNode[]> {
+  const apiKey = apiKeyOf(runtime, flags.apiKey);
+  const met = await Promise.all(urls.map(async (url) => {
+    const client = httpClient(runtime, { url, apiKey });
+    const status = await client.json("GET", "/replication/status", undefined, signal);
+    if (!isNodeStatus(status)) {
+      throw new DfdbError("bad_frame", `${client.url} does not answer as a dfdb node does`);
+    }
+    return { client, status };
+  }));
+  const names = met.map(({ status }) => status.node);
+  const nodes = met.map((each, i) => {
+    const unique = names.indexOf(each.status.node) === i && names.lastIndexOf(each.status.node) === i;
+    return { ...each, label: unique ? each.status.node : each.client.url };
+  });
+  const first = nodes[0] as VerifiedNode;
+  for (const { client, status } of nodes) {
+    if (status.databaseId === first.status.databaseId) continue;
+    const message = `${client.url} has database ${status.databaseId}, ${first.client.url} has ` +
+      `${first.status.databaseId}: these are different databases`;
+    throw new DfdbError("wrong_database", message);
+  }
+  return nodes;
+}
+
+async function compare(
+  nodes: readonly VerifiedNode[],
+  collection: string | null,
+  limit: number,
+  signal: AbortSignal,
+): Promise<VerifyReport> {
+  const query: Record<string, string> = collection === null ? {} : { collection };
+  const pinned = await pinAll(nodes, query, signal);
+  const reports = await Promise.all(pinned.map(sums));
+  const first = nodes.indexOf(reference(nodes)), of = reports[first] as NodeReport;
+  if (reports.every(({ found }) => !found)) {
+    throw new DfdbError("collection_not_found", `No node has a collection ${collection}`);
+  }
+  const collections: CollectionReport[] = [];
+  for (const name of namesOf(reports)) {
+    const wanted = of.collections.get(name) ?? null;
+    const found = reports.map((report) => report.collections.get(name) ?? null);
+    const differing = found.flatMap((each, i) =>
+      each?.count === wanted?.count && each?.checksum === wanted?.checksum ? [] : [i]
+    );
+    const documents: CollectionReport["documents"][number][] = [];
+    for (const i of differing) {
+      const two = [nodes[first] as VerifiedNode, nodes[i] as VerifiedNode];
+      const [a, b] = await pinAll(two, { collection: name, documents: "true" }, signal);
+      documents.push({
+        node: (nodes[i] as VerifiedNode).label,
+        ...await differences(a as PinnedNode, b as PinnedNode, limit),
+      });
+    }
+    collections.push({ collection: name, equal: differing.length === 0, found, documents });
+  }
+  const wrongCounts = reports.some((report) =>
+    [...report.collections.values()].some(({ count, keptCount }) => count !== keptCount)
+  );
+  return {
+    equal: collections.every(({ equal }) => equal) && !wrongCounts,
+    position: of.position,
+    reference: of.label,
+    nodes: reports,
+    collections,
+  };
+}
+
+function namesOf(reports: readonly NodeReport[]): string[] {
+  return [...new Set(reports.flatMap(({ collections }) => [...collections.keys()]))].sort();
+}
+
+/** Reads one node's answer to its end. */
+async function sums({ node, position, lines }: PinnedNode): Promise<NodeReport> {
+  const collections = new Map<string, CollectionSum>();
+  let documents = 0, checksum: string | null = null;
+  for await (const line of lines ?? []) {
+    const told = line as Partial<Record<string, string & number & boolean>>;
+    if (told["done"] === true) {
+      documents = told["documents"] ?? 0;
+      checksum = told["checksum"] ?? null;
+    } else if (told["collection"] !== undefined) {
+      const { collection, count = 0, keptCount = 0, checksum: sum = "" } = told;
+      collections.set(String(collection), { count, keptCount, checksum: sum });
+    }
+  }
+  const { label, client, status } = node;
+  return {
+    label,
+    url: client.url,
+    role: status.role,
+    position,
+    found: lines !== null,
+    documents,
+    checksum,
+    collections,
+  };
+}

@@ -1,0 +1,65 @@
+/** What `/verify` needs of the node: declared here, implemented by `node/`. */
+import type { Position } from "../storage/log.ts";
+import type { PositionToken } from "../storage/position_text.ts";
+
+export interface VerifyRequest {
+  /** Null: the state as it is now. */
+  readonly at: PositionToken | null;
+  /** Null: all. */
+  readonly collection: string | null;
+  /** Also every document; one collection only. */
+  readonly documents: boolean;
+}
+
+/** What a verification finds, in order. */
+export type VerifyProgress =
+  /** `lines`: NDJSON of `{id, seq, hash}`, in the order of ids. */
+  | { readonly type: "documents"; readonly lines: string }
+  | {
+    readonly type: "collection";
+    readonly name: string;
+    /** Counted. */
+    readonly count: number;
+    /** What the catalog says. */
+    readonly keptCount: number;
+    /** 16 hex digits. */
+    readonly checksum: string;
+  }
+  /** It goes on. */
+  | { readonly type: "alive" };
+
+export interface VerifySum {
+  readonly collections: number;
+  readonly documents: number;
+  /** Over names, counts and checksums of all collections. */
+  readonly checksum: string;
+  /** Collections whose kept count is not the real one. */
+  readonly wrongCounts: number;
+}
+
+/** A verification under way. */
+export interface Verification {
+  /** The state that is being read. */
+  readonly position: Position;
+  /** Calls `listener` with what was found so far, then with everything that comes. To be called once. */
+  onProgress(listener: (progress: VerifyProgress) => void): void;
+  /** To be called for each batch of documents that was passed on: the reading waits for a slow client. */
+  taken(): void;
+  /** Resolves after the last progress; rejects also with the reason of the signal. */
+  readonly done: Promise<VerifySum>;
+}
+
+export interface Verify {
+  /**
+   * Follower: applies nothing more until `begin` with a position here or later, `release`, or the time is over. A node
+   * that follows nobody goes on. Answers where this node is.
+   */
+  hold(ms: number): Position;
+  release(): void;
+  /**
+   * Resolves once a read transaction at the position is open; a follower goes on applying then. Rejects with `busy`,
+   * `position_lost` (passed already, or not of this history), `not_caught_up` (not reached in time),
+   * `collection_not_found`, `closing`, or the reason of `signal`.
+   */
+  begin(request: VerifyRequest, signal: AbortSignal): Promise<Verification>;
+}

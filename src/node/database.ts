@@ -1,0 +1,261 @@
+/**
+ * Everything of a node but HTTP: opens the data, takes the role, tidies, replicates, and stops all of it in the
+ * opposite order. The same code runs on Deno, Bun, Node and in the simulator, served or embedded.
+ */
+import { hex } from "../base/bytes.ts";
+import type { DfdbError } from "../base/errors.ts";
+import { runIdOf } from "../base/ids.ts";
+import { limits } from "../base/limits.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Role, RoleKind } from "../cluster/role.ts";
+import { nextTerm, role as makeRole } from "../cluster/role.ts";
+import type { Engine } from "../engine/engine.ts";
+import { engine as makeEngine } from "../engine/engine.ts";
+import type { TlsClient, TlsServer } from "../runtime/net.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { NodeStore, Storage } from "../storage/storage.ts";
+import { openNodeStore } from "../storage/sqlite/open_node_store.ts";
+import { openStorage } from "../storage/sqlite/open_storage.ts";
+import type { BehindFollowers } from "./behind_followers.ts";
+import { behindFollowers } from "./behind_followers.ts";
+import type { KeptState } from "./kept_state.ts";
+import { keptState } from "./kept_state.ts";
+import { maintenance } from "./maintenance.ts";
+import { mirrors } from "./mirrors.ts";
+import type { SyncNumbers } from "./replication.ts";
+import type { Replication } from "./replication_control.ts";
+import { startReplication } from "./replication_control.ts";
+import type { ResyncOptions } from "./resync.ts";
+import { resync as makeResync } from "./resync.ts";
+import type { Settings } from "./settings.ts";
+import type { Snapshots } from "./snapshots.ts";
+import { snapshotSource } from "./snapshots.ts";
+import type { StallMonitor } from "./stall_monitor.ts";
+import { stallMonitor } from "./stall_monitor.ts";
+import { tlsOf } from "./tls_settings.ts";
+import type { Undo } from "./undo.ts";
+import { unwind } from "./undo.ts";
+import { runTask } from "./tasks.ts";
+
+export interface DatabaseOptions {
+  readonly runtime: Runtime;
+  readonly settings: Settings;
+  readonly logger: Logger;
+  readonly paths: DatabasePaths;
+  /** Base URL of the HTTP API that will serve it, null when none will. */
+  readonly httpUrl: string | null;
+  /** `kept`: the role of the last run, a follower first follows nobody; `none` at first. */
+  readonly role: RoleKind | "kept";
+}
+
+/** Absolute. */
+export interface DatabasePaths {
+  readonly data: string;
+  /** `node.dfdb`. */
+  readonly node: string;
+  /** Folders, made when they are needed. */
+  readonly snapshots: string;
+  readonly rescued: string;
+}
+
+/** An open database of this node. */
+export interface NodeDatabase {
+  readonly runtime: Runtime;
+  readonly settings: Settings;
+  readonly logger: Logger;
+  readonly httpUrl: string | null;
+  readonly tls: { readonly server: TlsServer | null; readonly client: TlsClient | null };
+  readonly storage: Storage;
+  readonly nodeStore: NodeStore;
+  readonly engine: Engine;
+  readonly role: Role;
+  readonly kept: KeptState;
+  readonly behind: BehindFollowers;
+  readonly snapshots: Snapshots;
+  readonly sync: SyncNumbers;
+  readonly replication: Replication;
+  readonly stalls: StallMonitor;
+  /** Resolves with why the node cannot go on (the disk failed in a commit). Never resolves otherwise. */
+  readonly failed: Promise<DfdbError>;
+  /** Tells followers, finishes what is queued, flushes, closes. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Throws DfdbError: `data_locked`, `data_corrupt`, `port_in_use`, ...; nothing stays open then. */
+export async function openNodeDatabase(options: DatabaseOptions): Promise<NodeDatabase> {
+  const undo: Undo[] = [];
+  try {
+    return await open(options, undo);
+  } catch (error) {
+    await unwind(undo).catch(() => {}); // why it could not start is what counts
+    throw error;
+  }
+}
+
+async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabase> {
+  const { runtime, settings, logger, paths, httpUrl } = options;
+  const { clock, files } = runtime;
+  const tls = await tlsOf(settings, runtime);
+  for (const warning of tls.warnings) logger.warn(warning);
+  const { nodeStore, storage } = await openFiles(runtime, paths, undo);
+  const { role, kept } = takeRole(options, nodeStore, storage);
+  const { failed, fail } = failure();
+  const sync = { required: settings.minSyncReplicas, timeoutMs: settings.syncTimeoutMs };
+  let replication: Replication | null = null;
+  const engine = makeEngine({
+    storage,
+    clock,
+    gate: () => role.gate(),
+    replicated: (position) => replication?.acks?.wait(position) ?? null,
+    onFatal: fail,
+    onDiskFull: (error) =>
+      logger.error("the disk is full: writes are refused until space is free again", {
+        error: error.message,
+      }),
+  });
+  const { committed } = engine;
+  undo.push(() => role.close());
+  const stalls = stallMonitor(clock, logger);
+  undo.push(() => stalls.stop());
+  const snapshots = await snapshotSource({
+    runtime,
+    storage,
+    dataPath: paths.data,
+    folder: paths.snapshots,
+    logger,
+  });
+  undo.push(() => snapshots.close());
+  const { logBytesMax, logAgeMs } = settings;
+  const keepFrom = () => snapshots.keepFrom();
+  undo.push(
+    maintenance({
+      storage,
+      clock,
+      committed,
+      logger,
+      logBytesMax,
+      logAgeMs,
+      keepFrom,
+      checkpoint: () => runTask(runtime.workers, "sqlite.checkpoint", { path: paths.data }),
+      onFatal: fail,
+    }),
+  );
+  const behind = behindFollowers({ role, kept, log: storage.log, logger });
+  const mirror = await mirrors({
+    dataPath: paths.data,
+    files,
+    clock,
+    logger,
+    committed,
+    onAhead(missingEntries) {
+      logger.warn("the data file is older than its sidecar", { missingEntries });
+      behind.mirrorAhead();
+    },
+  });
+  undo.push(() => mirror.close());
+  const resync = await makeResync({
+    runtime,
+    storage: followable(storage, engine),
+    dataPath: paths.data,
+    rescuedFolder: paths.rescued,
+    nodeId: nodeStore.nodeId,
+    logger,
+    committed,
+    adopt: (id) => kept.adopt(id),
+  });
+  undo.push(() => resync.close());
+  const parts = {
+    runtime,
+    settings,
+    logger,
+    storage,
+    nodeStore,
+    engine,
+    role,
+    kept,
+    behind,
+    snapshots,
+    resync,
+    httpUrl,
+    tls,
+    sync,
+  };
+  const replicating = await startReplication(parts);
+  replication = replicating;
+  undo.push(() => replicating.close());
+  // First: what is queued is written, streamed and acknowledged.
+  undo.push(async () => {
+    const timer = clock.timer(limits.shutdownMs / 4, () => replicating.acks?.close());
+    await engine.close().finally(() => timer.cancel());
+  });
+  let closing: Promise<void> | null = null;
+  return { ...parts, replication: replicating, stalls, failed, close: () => (closing ??= unwind(undo)) };
+}
+
+async function openFiles(
+  runtime: Runtime,
+  paths: DatabasePaths,
+  undo: Undo[],
+): Promise<{ nodeStore: NodeStore; storage: Storage }> {
+  const { files, clock, random, process, crashPoint } = runtime;
+  await files.makeDirectory(files.directory(paths.data));
+  const common = {
+    random,
+    files,
+    crashPoint,
+    wall: () => clock.wall(),
+    pid: process.pid,
+    hostname: process.hostname,
+  };
+  const nodeStore = await openNodeStore({ ...common, path: paths.node });
+  undo.push(() => nodeStore.close());
+  const storage = await openStorage({
+    ...common,
+    path: paths.data,
+    known: (id) => nodeStore.state(id) !== null,
+  });
+  undo.push(() => storage.close());
+  return { nodeStore, storage };
+}
+
+/** The storage as a follower's re-sync needs it: what is installed is told like a commit. */
+function followable(storage: Storage, engine: Engine): ResyncOptions["storage"] {
+  return {
+    get databaseId() {
+      return storage.databaseId;
+    },
+    log: storage.log,
+    read: (run) => storage.read(run),
+    stats: () => storage.stats(),
+    exchange: (run) => engine.exchange(run),
+  };
+}
+
+/** The role, under a term of its own when this node is to write; read-only when it was so before. */
+function takeRole(
+  { runtime, role: asked }: DatabaseOptions,
+  nodeStore: NodeStore,
+  storage: Storage,
+): { role: Role; kept: KeptState } {
+  const role = makeRole(nodeStore.nodeId);
+  const kept = keptState(nodeStore, storage, role);
+  const kind = asked !== "kept" ? asked : kept.role === "follower" ? "follower" : "none";
+  for (const cause of kept.readOnlyCauses) role.setReadOnly(cause, true);
+  const lastTerm = storage.log.terms.at(-1);
+  let epoch: number = lastTerm?.epoch ?? 0;
+  if (kind === "follower") {
+    role.follow();
+  } else {
+    const run = runIdOf(hex(runtime.random.bytes(16)));
+    const term = nextTerm(lastTerm, nodeStore.nodeId, kept.highestEpoch, run);
+    epoch = Math.max(epoch, term.epoch);
+    role.lead(kind, term);
+  }
+  kept.save({ epoch }); // before anything is written under it
+  return { role, kept };
+}
+
+function failure(): { failed: Promise<DfdbError>; fail: (error: DfdbError) => void } {
+  const { promise, resolve } = Promise.withResolvers<DfdbError>();
+  return { failed: promise, fail: resolve };
+}

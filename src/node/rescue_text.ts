@@ -1,0 +1,81 @@
+import { utf8Text } from "../base/bytes.ts";
+import type { CollectionNumber } from "../base/ids.ts";
+import { seqOf } from "../base/ids.ts";
+import type { Operation } from "../document/operation.ts";
+import type { LogEntry, TermRecord } from "../storage/log.ts";
+import { etagText, positionText } from "../storage/position_text.ts";
+
+const documentsMax = 1_000_000;
+
+/**
+ * The lines of a rescue file, one for each operation: `doc` last and to the letter as it was stored. Operations of one entry
+ * belonged together: they have its seq, and `group` when there are several.
+ */
+export class RescueText {
+  readonly #terms: readonly TermRecord[];
+  readonly #names: Map<CollectionNumber, string>;
+  #entries = 0;
+  #operations = 0;
+  /** Ids, to be counted; null once they are too many to remember. */
+  #documents: Set<string> | null = new Set();
+
+  /** `names` of the collections that there are; those that the entries create are added. */
+  constructor(
+    terms: readonly TermRecord[],
+    names: ReadonlyMap<CollectionNumber, string>,
+  ) {
+    this.#terms = terms;
+    this.#names = new Map(names);
+  }
+
+  /** True when one of the operations is on a collection whose name is not known: it is dropped further on in the tail. */
+  misses(operations: readonly Operation[]): boolean {
+    return operations.some((operation) =>
+      operation.kind !== "term" && operation.kind !== "createCollection" &&
+      !this.#names.has(operation.collection)
+    );
+  }
+
+  /** Names of collections that older entries created. */
+  know(operations: readonly Operation[]): void {
+    for (const operation of operations) {
+      if (operation.kind === "createCollection") this.#names.set(operation.collection, operation.name);
+    }
+  }
+
+  /** `operations` are what the entry's payload holds. */
+  lines(entry: LogEntry, operations: readonly Operation[]): string {
+    let text = "";
+    for (const operation of operations) text += this.#line(entry, operation, operations.length > 1);
+    this.#entries++;
+    this.#operations += operations.length;
+    return text;
+  }
+
+  /** The last line: a file without it was cut. */
+  end(): string {
+    const documents = this.#documents?.size ?? null;
+    return `${
+      JSON.stringify({ op: "end", entries: this.#entries, operations: this.#operations, documents })
+    }\n`;
+  }
+
+  #line({ seq, term, wallMs }: LogEntry, operation: Operation, grouped: boolean): string {
+    const { kind } = operation;
+    const place = { seq, term: { epoch: term.epoch, run: term.run }, op: kind };
+    const rest = { etag: positionText(term, seq), wallMs, ...(grouped ? { group: seq } : {}) };
+    if (kind === "term") return `${JSON.stringify({ ...place, nodeId: operation.nodeId, ...rest })}\n`;
+    const number = operation.collection;
+    if (kind === "createCollection") this.#names.set(number, operation.name);
+    // Unknown: dropped by one of these entries, and the log does not reach back to where it was created.
+    const where = { ...place, collection: this.#names.get(number) ?? null, number };
+    if (kind === "createCollection" || kind === "dropCollection") {
+      return `${JSON.stringify({ ...where, ...rest })}\n`;
+    }
+    const { id, previous } = operation;
+    if (this.#documents?.add(`${number}/${id}`).size === documentsMax) this.#documents = null;
+    const before = previous === 0 ? null : etagText(this.#terms, seqOf(previous));
+    const head = JSON.stringify({ ...where, id, previous: before, ...rest });
+    return kind === "delete" ? `${head}\n` : `${head.slice(0, -1)},"doc":${utf8Text(operation.body)}}\n`;
+  }
+}

@@ -1,0 +1,147 @@
+/** How a follower takes over a state that it cannot reach by the log: what is its own rescued, a snapshot received and installed. */
+import { DfdbError } from "../base/errors.ts";
+import type { DatabaseId, NodeId } from "../base/ids.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Signal } from "../base/signal.ts";
+import type { Resync } from "../replication/types.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Position } from "../storage/log.ts";
+import { samePosition } from "../storage/log.ts";
+import type { Storage } from "../storage/storage.ts";
+import { checkRoom } from "./disk_room.ts";
+import { incomingSnapshot } from "./incoming_snapshot.ts";
+import { rescue } from "./rescue.ts";
+import { runTask } from "./tasks.ts";
+
+export interface ResyncOptions {
+  readonly runtime: Pick<Runtime, "clock" | "files" | "workers" | "crashPoint">;
+  readonly storage: Pick<Storage, "databaseId" | "log" | "read" | "stats" | "exchange">;
+  /** The live data file; what comes in is received beside it. */
+  readonly dataPath: string;
+  /** Folder of the rescue files. */
+  readonly rescuedFolder: string;
+  readonly nodeId: NodeId;
+  readonly logger: Logger;
+  /** Emits when the database moved. */
+  readonly committed: Signal<Position>;
+  /** An empty database is about to become a copy of this one: `node.dfdb` must know it before, durably. */
+  readonly adopt: (id: DatabaseId) => void;
+}
+
+export interface ClosableResync extends Resync {
+  /** Keeps what was received, for the next start. */
+  close(): Promise<void>;
+}
+
+/** Rejects with `io_error`. */
+export async function resync(options: ResyncOptions): Promise<ClosableResync> {
+  const { runtime: { files, workers, crashPoint }, storage, dataPath, logger, committed } = options;
+  const { log } = storage;
+  const passed = (position: Position): boolean => isInHistory(storage, position);
+  const incoming = await incomingSnapshot(files, dataPath, passed);
+  let installing = false;
+
+  // It streams again without the snapshot that was cut off.
+  const unsubscribe = committed.subscribe(({ seq }) => {
+    if (installing || incoming.held === null || seq < incoming.held.position.seq) return;
+    incoming.discard().catch((error) =>
+      logger.warn("a snapshot that is not needed could not be deleted", { error: String(error) })
+    );
+  });
+
+  const refuseOlder = ({ seq, ...rest }: Position): void => {
+    if (seq >= log.last.seq || !passed({ seq, ...rest })) return;
+    throw new DfdbError(
+      "conflict",
+      `The snapshot ends at entry ${seq}; this node is at ${log.last.seq} already`,
+    );
+  };
+
+  const install = async (position: Position): Promise<void> => {
+    const checked = await runTask(workers, "sqlite.checkSnapshot", {
+      path: incoming.path,
+      databaseId: log.last.seq === 0 ? null : storage.databaseId,
+    });
+    if (!samePosition(checked.position, position)) {
+      throw new DfdbError(
+        "corrupt",
+        `the snapshot ends at entry ${checked.position.seq}, not as offered at ${position.seq}`,
+      );
+    }
+    refuseOlder(position);
+    crashPoint("incoming:checked");
+    if (checked.databaseId !== storage.databaseId) {
+      options.adopt(checked.databaseId);
+      crashPoint("incoming:adopted");
+    }
+    await storage.exchange(async () => {
+      await runTask(workers, "sqlite.installSnapshot", { source: incoming.path, target: dataPath });
+    });
+    crashPoint("incoming:installed");
+    if (!samePosition(log.last, position)) {
+      throw new DfdbError(
+        "data_corrupt",
+        `after the snapshot the log ends at ${log.last.seq}, not at ${position.seq}`,
+      );
+    }
+  };
+
+  return {
+    resumable: () => incoming.resumable(),
+    async begin(offer) {
+      refuseOlder(offer.position);
+      await checkRoom(files, dataPath, roomFor(offer, storage.stats().fileBytes), "installing a snapshot");
+      await incoming.begin(offer);
+      crashPoint("incoming:begun");
+    },
+    async write(offset, bytes) {
+      await incoming.write(offset, bytes);
+      crashPoint("incoming:piece");
+    },
+    async install(checksum) {
+      installing = true;
+      try {
+        await incoming.finish(checksum);
+        crashPoint("incoming:whole");
+        const { held } = incoming;
+        if (held === null) throw new DfdbError("corrupt", "there is no snapshot to install");
+        await install(held.position);
+        logger.info("installed a snapshot", { id: held.id, bytes: held.bytes, seq: held.position.seq });
+      } catch (error) {
+        if (discards(error)) await incoming.discard();
+        throw error;
+      } finally {
+        installing = false;
+      }
+      await incoming.discard();
+      crashPoint("incoming:discarded");
+      return log.last;
+    },
+    rescue: (common) => rescue(options, common),
+    async close() {
+      unsubscribe();
+      await incoming.close();
+    },
+  };
+}
+
+/** True when the log went through this position, or must have, because it was trimmed behind it. */
+function isInHistory({ log }: Pick<Storage, "log">, position: Position): boolean {
+  if (position.seq > log.last.seq) return false;
+  const here = log.at(position.seq);
+  return here !== "ahead" && here !== "compacted" && samePosition(here, position);
+}
+
+/** The rest of the file; once more as the write-ahead log of its installation; and what the data file grows by. */
+function roomFor(
+  { bytes, offset }: { readonly bytes: number; readonly offset: number },
+  dataBytes: number,
+): number {
+  return bytes - offset + bytes + Math.max(0, bytes - dataBytes);
+}
+
+/** What cannot be installed at the next attempt either is received anew. */
+function discards(error: unknown): boolean {
+  return error instanceof DfdbError &&
+    (["corrupt", "data_corrupt", "wrong_database", "version", "conflict"] as string[]).includes(error.code);
+}

@@ -1,0 +1,64 @@
+import type { DfdbError } from "../base/errors.ts";
+import type { Seq } from "../base/ids.ts";
+import type { Machine, Tick } from "../base/machine.ts";
+import type { Hello, Message } from "../wire/message.ts";
+import type { SendWindow } from "./send_window.ts";
+import type { ConnectedFollower, SnapshotLease } from "./types.ts";
+
+export type LeaderInput =
+  | Tick
+  | { readonly type: "message"; readonly message: Message }
+  /** Bytes moved. */
+  | { readonly type: "contact" }
+  /** The bulk message (append, part, piece) given out last was taken by the system. */
+  | { readonly type: "sent" }
+  /** The log may have grown. */
+  | { readonly type: "committed" }
+  /** Answer to `admit`. */
+  | { readonly type: "admitted" }
+  /** Answer to `acquire`. */
+  | { readonly type: "leased"; readonly lease: LeasedSnapshot }
+  /** Answer to `read`. */
+  | { readonly type: "piece"; readonly bytes: Uint8Array }
+  /** Answer to `checksum`. */
+  | { readonly type: "checksum"; readonly checksum: number }
+  /** The session is to end, and the follower is to be told why. */
+  | { readonly type: "refuse"; readonly error: DfdbError }
+  /** The node stops. */
+  | { readonly type: "stop" }
+  /** The connection ended by itself or brought nonsense. */
+  | { readonly type: "ended"; readonly error: DfdbError };
+
+export type LeasedSnapshot = Pick<SnapshotLease, "id" | "bytes" | "position">;
+
+export type LeaderEffect =
+  /** To be answered at once with `admitted` or `refuse`. */
+  | { readonly type: "admit"; readonly hello: Hello }
+  | { readonly type: "send"; readonly message: Message }
+  /** The handshake is complete: from now on larger bodies may come. `found`: its last entry is in this log's history. */
+  | { readonly type: "established"; readonly found: boolean }
+  /** To be answered with `leased` or `refuse`. `notBefore`: the follower has no use for a snapshot that ends before it. */
+  | { readonly type: "acquire"; readonly resumeId: string | null; readonly notBefore: Seq }
+  /** A piece of the leased snapshot; to be answered with `piece` or `refuse`. One at a time. */
+  | { readonly type: "read"; readonly offset: number; readonly length: number }
+  /** To be answered with `checksum` or `refuse`. */
+  | { readonly type: "checksum" }
+  /** Nothing comes after it. The peer is sent `last` before the connection is closed; null: it is cut at once. */
+  | { readonly type: "close"; readonly error: DfdbError; readonly last: Message | null };
+
+/** What a leader knows of one connected follower, and what it sends it next. */
+export interface LeaderSession extends Machine<LeaderInput, LeaderEffect> {
+  readonly phase: "hello" | "proof" | "admission" | "resync" | "streaming" | "closed";
+  /** The handshake is complete and the session goes on. */
+  readonly established: boolean;
+  /** The follower has shown that it knows the secret; stays true. */
+  readonly proved: boolean;
+  /** Null before it was received. */
+  readonly hello: Hello | null;
+  /** Counts from the follower's position where that was found in this history, else from the origin. */
+  readonly window: SendWindow;
+  readonly state: ConnectedFollower["state"];
+  readonly snapshot: ConnectedFollower["snapshot"];
+  /** When the last byte came or moved. */
+  readonly heardAt: number;
+}

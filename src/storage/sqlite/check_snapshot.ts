@@ -1,0 +1,66 @@
+import type { DatabaseSync } from "node:sqlite";
+import { DfdbError, messageOf } from "../../base/errors.ts";
+import type { DatabaseId } from "../../base/ids.ts";
+import { limits } from "../../base/limits.ts";
+import type { Position } from "../log.ts";
+import { connect, pragma } from "./connection.ts";
+import { isCopy } from "./copied_file.ts";
+import { loadState } from "./load_state.ts";
+import { dataFile, tableOf } from "./schema.ts";
+import { mapped } from "./sqlite_error.ts";
+
+export interface SnapshotFound {
+  readonly databaseId: DatabaseId;
+  readonly position: Position;
+  readonly bytes: number;
+}
+
+/**
+ * Looks through the whole of a received snapshot without changing it. Throws `version` (a newer program made it),
+ * `wrong_database` (not `databaseId`, where that is given), `corrupt` (all else that is wrong with it), `io_error`.
+ */
+export function checkSnapshot(
+  { path, databaseId }: { readonly path: string; readonly databaseId: DatabaseId | null },
+): SnapshotFound {
+  let db: DatabaseSync | null = null;
+  try {
+    return mapped(`checking ${path}`, () => {
+      db = connect(path, true);
+      const found = look(db, path);
+      if (databaseId !== null && found.databaseId !== databaseId) {
+        const message = `${path} is of database ${found.databaseId}, not ${databaseId}`;
+        throw new DfdbError("wrong_database", message, {
+          details: { own: databaseId, other: found.databaseId },
+        });
+      }
+      return found;
+    });
+  } catch (thrown) {
+    if (!(thrown instanceof DfdbError) || thrown.code !== "data_corrupt") throw thrown;
+    throw new DfdbError("corrupt", messageOf(thrown), { cause: thrown });
+  } finally {
+    (db as DatabaseSync | null)?.close();
+  }
+}
+
+function look(db: DatabaseSync, path: string): SnapshotFound {
+  const corrupt = (what: string): DfdbError => new DfdbError("corrupt", `${path} is no snapshot: ${what}`);
+  const id = pragma(db, "application_id"), version = Number(pragma(db, "user_version"));
+  if (id !== dataFile.applicationId) throw corrupt("a file of another program, or not finished");
+  if (version !== dataFile.version) {
+    const message = `${path} has format ${version}; this version of dfdb installs format ${dataFile.version}`;
+    throw new DfdbError("version", message, { details: { found: version, known: dataFile.version } });
+  }
+  if (!isCopy(db)) throw corrupt("it was in use");
+  const pageBytes = pragma(db, "page_size");
+  if (pageBytes !== limits.pageBytes) throw corrupt(`pages of ${pageBytes} bytes`);
+  const check = pragma(db, "quick_check(1)");
+  if (check !== "ok") throw corrupt(String(check));
+  const { databaseId, state } = loadState(db, path);
+  const wanted = ["collections", "log", "meta", "terms", ...[...state.collections.keys()].map(tableOf)]
+    .sort();
+  const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type <> 'index' ORDER BY name").all();
+  const names = tables.map(({ name }) => String(name)).sort();
+  if (names.join() !== wanted.join()) throw corrupt("its tables are not those of its catalog");
+  return { databaseId, position: state.position, bytes: Number(pragma(db, "page_count")) * limits.pageBytes };
+}

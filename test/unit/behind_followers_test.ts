@@ -1,0 +1,112 @@
+/** When a leader that may lack entries takes no writes, and what ends that. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { epochOf, nodeIdOf, runIdOf, seqOf } from "../../src/base/ids.ts";
+import { silentLogger } from "../../src/base/logger.ts";
+import type { RoleKind } from "../../src/cluster/role.ts";
+import { role as makeRole } from "../../src/cluster/role.ts";
+import { behindFollowers } from "../../src/node/behind_followers.ts";
+import { keptState } from "../../src/node/kept_state.ts";
+import type { DurableFollower, RefusedFollower } from "../../src/replication/types.ts";
+import type { Position } from "../../src/storage/log.ts";
+import type { NodeState, NodeStore, Storage } from "../../src/storage/storage.ts";
+
+const run = (digit: string) => runIdOf(digit.repeat(32));
+const at = (seq: number, digit: string): Position => ({
+  epoch: epochOf(1),
+  run: run(digit),
+  seq: seqOf(seq),
+  chain: 0,
+});
+const me = nodeIdOf("a".repeat(32));
+const node = (digit: string) => nodeIdOf(digit.repeat(32));
+const found = (digit: string, seq: number): DurableFollower => (
+  { nodeId: node(digit), nodeName: digit, seq: seqOf(seq), candidate: false }
+);
+const ahead = (digit: string): RefusedFollower => ({
+  nodeId: node(digit),
+  nodeName: digit,
+  code: "ahead",
+  message: "",
+  position: at(9, "1"),
+  atMs: 0,
+});
+
+/** A node whose last entry is of run 1; its own run is 2. */
+function rig(kind: RoleKind) {
+  let state: NodeState | null = null;
+  const log = { last: at(5, "1") };
+  const store = {
+    nodeId: me,
+    state: () => state,
+    setState: (_: unknown, next: NodeState) => void (state = next),
+  } as unknown as NodeStore;
+  const role = makeRole(me);
+  const kept = keptState(store, { databaseId: "d", log } as unknown as Storage, role);
+  if (kind === "follower") role.follow();
+  else role.lead(kind, { epoch: epochOf(1), run: run("2") });
+  const behind = behindFollowers({ role, kept, log: log as Storage["log"], logger: silentLogger });
+  return { behind, role, kept, wrote: () => void (log.last = at(6, "2")) };
+}
+
+test("behind followers: a leader whose sidecar is ahead waits for a follower that knows what there was", () => {
+  const { behind, role, kept } = rig("leader");
+  behind.mirrorAhead();
+  assert.equal(role.readOnly.reason, "behind_followers");
+  assert.deepEqual(kept.readOnlyCauses, ["mirror_ahead"], "durable");
+  behind.onFound(found("b", 0));
+  assert.equal(role.readOnly.on, true, "an empty follower knows nothing");
+  behind.onFound(found("b", 4));
+  assert.equal(role.readOnly.on, false);
+  assert.deepEqual(kept.readOnlyCauses, []);
+});
+
+test("behind followers: a node without followers is not held up until it serves some", () => {
+  const { behind, role } = rig("none");
+  behind.mirrorAhead();
+  assert.equal(role.readOnly.on, false);
+  role.leadAs("leader");
+  behind.leads();
+  assert.equal(role.readOnly.reason, "behind_followers");
+});
+
+test("behind followers: a node that wrote under its run before it serves followers is not held up", () => {
+  const { behind, role, wrote } = rig("none");
+  behind.mirrorAhead();
+  wrote();
+  role.leadAs("leader");
+  behind.leads();
+  assert.equal(role.readOnly.on, false);
+});
+
+test("behind followers: a follower that is ahead stops writes before the first one, and only shows after it", () => {
+  const before = rig("leader");
+  before.behind.onAhead(ahead("b"));
+  before.behind.onAhead(ahead("c"));
+  assert.equal(before.role.readOnly.reason, "behind_followers");
+  before.behind.onFound(found("d", 5));
+  assert.equal(before.role.readOnly.on, true, "another follower does not speak for it");
+  before.behind.onFound(found("b", 5));
+  assert.equal(before.role.readOnly.on, true, "one of the two is still ahead");
+  before.behind.onFound(found("c", 0));
+  assert.equal(before.role.readOnly.on, false, "each was found: it was filled anew");
+  const after = rig("leader");
+  after.wrote();
+  after.behind.onAhead(ahead("b"));
+  assert.equal(after.role.readOnly.on, false);
+});
+
+test("behind followers: an operator's read-only goes on when the other cause ends", () => {
+  const { behind, role } = rig("leader");
+  role.setReadOnly("operator", true);
+  behind.mirrorAhead();
+  assert.equal(role.readOnly.reason, "behind_followers");
+  behind.onFound(found("b", 5));
+  assert.equal(role.readOnly.reason, "operator");
+});
+
+test("behind followers: a follower is never held up by its sidecar", () => {
+  const { behind, role } = rig("follower");
+  behind.mirrorAhead();
+  assert.deepEqual([role.readOnly.on, behind.suspicious], [false, true]);
+});

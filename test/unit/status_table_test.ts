@@ -1,0 +1,229 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import test from "node:test";
+import type { NodeStatus } from "../../src/cli/node_status.ts";
+import type { Asked } from "../../src/cli/status_table.ts";
+import { statusTable } from "../../src/cli/status_table.ts";
+import { cut, number, plain, table } from "../../src/cli/table.ts";
+import { byBytes } from "../../src/cli/verify_documents.ts";
+import type { CollectionSum, NodeReport } from "../../src/cli/verify_report.ts";
+import { verifyJson, verifyText } from "../../src/cli/verify_report.ts";
+
+const wide = { columns: null, colours: false };
+
+function status(more: Partial<NodeStatus>): NodeStatus {
+  return {
+    node: "alpha",
+    nodeId: "a".repeat(32),
+    databaseId: "d".repeat(32),
+    role: "leader",
+    readOnly: false,
+    readOnlyReason: null,
+    position: "2.9f3c11aa-12345",
+    term: { epoch: 2, run: "9f3c11aa".repeat(4) },
+    log: { lastSeq: 12_345 },
+    leader: { followers: [] },
+    follower: { state: null, lagSeq: null, lagMs: null, lastError: null },
+    ...more,
+  };
+}
+
+const asked = (more: Partial<NodeStatus>): Asked => ({
+  url: "http://a:5000",
+  status: status(more),
+  error: null,
+});
+
+const follower = {
+  nodeName: "beta",
+  endpoint: "10.0.0.2:40000",
+  state: "streaming",
+  ackedSeq: 12_345,
+  lagSeq: 0,
+  lagMs: 0,
+};
+
+const nodes: readonly Asked[] = [
+  asked({
+    readOnly: true,
+    readOnlyReason: "behind_followers",
+    leader: {
+      followers: [follower, {
+        ...follower,
+        nodeName: "gamma",
+        state: "snapshot",
+        ackedSeq: 0,
+        lagSeq: 12_345,
+        lagMs: 60_000,
+        snapshot: { bytes: 300, acked: 100 },
+      }],
+    },
+  }),
+  asked({
+    node: "beta\u001b[2J",
+    role: "follower",
+    follower: {
+      state: "catching_up",
+      lagSeq: 1_000,
+      lagMs: 250,
+      lastError: {
+        code: "timeout",
+        message: "the leader was silent for 10000 ms",
+        at: "2026-01-02T03:04:05.000Z",
+      },
+    },
+  }),
+  asked({ node: "lone", role: "none", term: { epoch: 0, run: "0".repeat(32) }, log: { lastSeq: 0 } }),
+  { url: "http://c:5000", status: null, error: "nobody answers at http://c:5000 (refused)" },
+];
+
+test("status: leaders with their followers, reasons and errors below, unreachable nodes as such", () => {
+  assert.equal(
+    statusTable(nodes, wide),
+    `NODE           ROLE      STATE          TERM           SEQ     LAG  LAG MS  FOLLOWERS
+alpha          LEADER    read-only      2.9f3c11aa  12,345                          2
+├ beta                   streaming      acked       12,345       0       0
+└ gamma                  snapshot 33 %  acked            0  12,345  60,000
+  read-only: behind_followers
+beta?[2J       FOLLOWER  catching up    2.9f3c11aa  12,345   1,000     250
+  last error at 2026-01-02T03:04:05.000Z: timeout: the leader was silent for 10000 ms
+lone           none      read-write     -                0
+http://c:5000  -         NO STATUS
+  nobody answers at http://c:5000 (refused)
+`,
+  );
+});
+
+test("status: no line is wider than the terminal, whatever its width, and colours change no text", () => {
+  for (let columns = 1; columns <= 120; columns++) {
+    const text = statusTable(nodes, { columns, colours: false });
+    for (const line of text.split("\n")) assert.ok(line.length <= columns, `${columns}: ${line}`);
+    const coloured = statusTable(nodes, { columns, colours: true });
+    // deno-lint-ignore no-control-regex -- the colours are what is taken out
+    assert.equal(coloured.replace(/\u001b\[\d+m/g, ""), text);
+    assert.ok(columns < 20 || coloured.length > text.length);
+  }
+});
+
+test("table: flexible columns give way first, with a mark where text was cut off", () => {
+  const columns = [{ title: "NAME", flexible: true }, { title: "N", right: true }];
+  const rows = [["a-very-long-name", "1"], ["b", "1,000"]];
+  assert.equal(
+    table(columns, rows, { columns: 15, colours: false }),
+    "NAME          N\na-very-…      1\nb         1,000\n",
+  );
+  assert.equal(cut("abc", 3) + cut("abc", 2) + cut("abc", 1) + cut("abc", 0), "abca……");
+  assert.deepEqual([0, 999, 1_000, 1_234_567, null].map(number), ["0", "999", "1,000", "1,234,567", "-"]);
+  assert.equal(plain("a\u001b[31m\nb\u0085ü"), "a?[31m?b?ü");
+});
+
+function report(label: string, role: string, collections: Record<string, CollectionSum>): NodeReport {
+  const found = new Map(Object.entries(collections));
+  const documents = [...found.values()].reduce((sum, { count }) => sum + count, 0);
+  const url = `http://${label}:5000`, checksum = documents.toString(16).padStart(16, "0");
+  return {
+    label,
+    url,
+    role,
+    position: "1.0a1b2c3d-42",
+    found: true,
+    documents,
+    checksum,
+    collections: found,
+  };
+}
+
+const sum = (count: number, digit: string, keptCount = count): CollectionSum => ({
+  count,
+  keptCount,
+  checksum: digit.repeat(16),
+});
+
+test("verify: equal nodes in two tables and one word", () => {
+  const collections = { orders: sum(1_000, "a") };
+  const both = [report("alpha", "leader", collections), report("beta", "follower", collections)];
+  const found = both.map(() => collections.orders);
+  const text = verifyText({
+    equal: true,
+    position: "1.0a1b2c3d-42",
+    reference: "alpha",
+    nodes: both,
+    collections: [{ collection: "orders", equal: true, found, documents: [] }],
+  }, wide);
+  assert.equal(
+    text,
+    `at position 1.0a1b2c3d-42
+
+NODE   ROLE      URL                DOCUMENTS  CHECKSUM          RESULT
+alpha  leader    http://alpha:5000      1,000  00000000000003e8  reference
+beta   follower  http://beta:5000       1,000  00000000000003e8  equal
+
+COLLECTION  DOCUMENTS  CHECKSUM          RESULT
+orders          1,000  aaaaaaaaaaaaaaaa  equal
+
+EQUAL: 1 collection, 1,000 documents, 2 nodes
+`,
+  );
+});
+
+test("verify: what differs is named, and counts that are wrong", () => {
+  const mine = { orders: sum(3, "a"), people: sum(2, "b") };
+  const nodes = [
+    report("alpha", "leader", mine),
+    report("beta", "follower", { orders: sum(3, "a", 4) }),
+  ];
+  const different = {
+    equal: false,
+    position: "1.0a1b2c3d-42",
+    reference: "alpha",
+    nodes,
+    collections: [
+      { collection: "orders", equal: true, found: [mine.orders, sum(3, "a", 4)], documents: [] },
+      {
+        collection: "people",
+        equal: false,
+        found: [mine.people, null],
+        documents: [{ node: "beta", count: 3, missing: ["x"], extra: ["z"], different: [] }],
+      },
+    ],
+  };
+  assert.equal(
+    verifyText(different, wide),
+    `at position 1.0a1b2c3d-42
+
+NODE   ROLE      URL                DOCUMENTS  CHECKSUM          RESULT
+alpha  leader    http://alpha:5000          5  0000000000000005  reference
+beta   follower  http://beta:5000           3  0000000000000003  DIFFERENT in 1
+
+COLLECTION  DOCUMENTS  CHECKSUM          RESULT
+orders              3  aaaaaaaaaaaaaaaa  equal
+people              2  bbbbbbbbbbbbbbbb  DIFFERENT
+  on beta           -  not there
+
+people: 3 documents of beta differ from alpha
+  missing on beta: x
+  only on beta: z
+  and 1 more (see --limit)
+
+beta counts 4 documents in orders, but has 3
+
+DIFFERENT: 2 collections, 5 documents, 2 nodes
+`,
+  );
+  const told = JSON.parse(verifyJson(different)) as {
+    collections: { nodes: unknown[]; differences: unknown[] }[];
+  };
+  assert.deepEqual(told.collections[1]?.nodes[1], {
+    node: "beta",
+    count: null,
+    keptCount: null,
+    checksum: null,
+  });
+  assert.equal(told.collections[1]?.differences.length, 1);
+});
+
+test("ids are ordered by their UTF-8 bytes, as the nodes list them", () => {
+  const ids = ["a", "b", "aa", "ü", "\ud7ff", "\ue000", "\uffff", "😀", "𐀀", "a😀", "a\uffff", ""];
+  const wanted = [...ids].sort((x, y) => Buffer.compare(Buffer.from(x), Buffer.from(y)));
+  assert.deepEqual([...ids].sort(byBytes), wanted);
+});
