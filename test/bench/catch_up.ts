@@ -1,6 +1,7 @@
 /**
- * P5: a follower starts when its leader already holds all documents, each an operation of its own, and copies the log.
- * The leader is on one core, the follower on the other; it does nothing but this.
+ * P5 and P6: a follower starts when its leader already holds all documents, each an operation of its own. It copies the log
+ * (P5), or gets a snapshot (P6; a snapshot that was made for the run before is not used again: the leader starts anew). The leader is
+ * on one core, the follower on the other; it does nothing but this.
  */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,32 +25,40 @@ interface Status {
 }
 
 export async function catchUpRow(
+  name: "P5" | "P6",
   runtime: RuntimeName,
   options: BenchOptions,
   report: (row: Row) => void,
 ): Promise<void> {
   const row: Row = {
-    row: "P5",
+    row: name,
     subject: "dfdb",
     runtime,
-    what: "catch-up of a new follower",
+    what: name === "P5" ? "catch-up of a new follower by the log" : "new follower by snapshot",
     unit: "docs/s",
     runs: [],
   };
-  const leader = await dfdbServer({ runtime, core: clientCore });
-  try {
-    const limit = { seconds: 120, warmSeconds: 0, count: options.documents };
-    const target = { server: leader, driver: "http" } as const;
-    const { load } = await timedRun(target, { operation: "bulk", connections: 1 }, "catch-", limit);
-    if (load.documents !== options.documents) {
-      throw new Error(`Could not load the leader: ${load.firstError}`);
+  // A snapshot of 200,000 documents is over before its fixed costs are paid.
+  const documents = name === "P5" ? options.documents : options.documents * 5 / 2;
+  const above = name === "P5" ? "1000000000" : "1000";
+  const env = { DFDB_SNAPSHOT_ABOVE_ENTRIES: above };
+  // A snapshot is shared: each run of P6 has a leader of its own that makes one.
+  for (let leaders = name === "P5" ? 1 : options.runs, made = 0; made < leaders; made++) {
+    const leader = await dfdbServer({ runtime, core: clientCore, env });
+    try {
+      const limit = { seconds: 120, warmSeconds: 0, count: documents };
+      const target = { server: leader, driver: "http" } as const;
+      const { load } = await timedRun(target, { operation: "bulk", connections: 1 }, "catch-", limit);
+      if (load.documents !== documents) {
+        throw new Error(`Could not load the leader: ${load.firstError}`);
+      }
+      for (let run = 0; run < (leaders === 1 && name === "P5" ? options.runs : 1); run++) {
+        await quiet(options.patience);
+        row.runs.push(await catchUp(runtime, leader, documents));
+      }
+    } finally {
+      await leader.stop();
     }
-    for (let run = 0; run < options.runs; run++) {
-      await quiet(options.patience);
-      row.runs.push(await catchUp(runtime, leader, options.documents));
-    }
-  } finally {
-    await leader.stop();
   }
   report(row);
 }

@@ -4,6 +4,7 @@ import process from "node:process";
 import { catchUpRow } from "./catch_up.ts";
 import { machineFacts } from "./machine.ts";
 import type { Row } from "./measure.ts";
+import { replicationRows } from "./replication_rows.ts";
 import type { BenchOptions } from "./options.ts";
 import { readOptions } from "./options.ts";
 import { postgresFolder, postgresServer } from "./postgres_server.ts";
@@ -48,7 +49,9 @@ async function measureAll(options: BenchOptions, report: Report): Promise<void> 
       const subject = { name: "dfdb", runtime, driver: "http" } as const;
       await bulkRow(subject, () => dfdbServer({ runtime }), options, report);
     }
-    if (options.rows.includes("P5")) await catchUpRow(runtime, options, report);
+    if (options.rows.includes("P5")) await catchUpRow("P5", runtime, options, report);
+    if (options.rows.includes("P6")) await catchUpRow("P6", runtime, options, report);
+    for (const name of options.rows) await replicationRows[name]?.(runtime, options, report);
   }
   if (options.peers) await postgresRows(options, slow !== null && "env" in slow ? slow.env : null, report);
 }

@@ -96,9 +96,9 @@ export async function runtimeRows(
   }
 }
 
-function emptyRow(
+export function emptyRow(
   row: RowName,
-  subject: Pick<Subject, "name" | "runtime">,
+  subject: Pick<Row, "runtime"> & { readonly name: string },
   what: string,
   unit: Row["unit"],
 ): Row {

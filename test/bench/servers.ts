@@ -27,6 +27,8 @@ export interface DfdbOptions {
   readonly core?: string | undefined;
   /** Wire port of the leader to follow; without it the node leads. */
   readonly follow?: number;
+  /** Further flags of `serve`. */
+  readonly flags?: readonly string[];
 }
 
 /** Starts a node; it may not answer yet (see `dfdbServer`). */
@@ -38,7 +40,7 @@ export async function launchDfdb(options: DfdbOptions): Promise<DfdbServer> {
     : ["--replication-role", "follower", "--leader-host", "127.0.0.1", "--leader-port", `${options.follow}`];
   const process = startNodeProcess({
     runtime: options.runtime,
-    args: ["serve", "--port", `${port}`, "--data-dir", folder.path, ...role],
+    args: ["serve", "--port", `${port}`, "--data-dir", folder.path, ...role, ...(options.flags ?? [])],
     env: options.env,
     cpu: options.core ?? serverCore,
   });
