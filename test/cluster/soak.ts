@@ -1,12 +1,16 @@
 /**
- * `npm run soak`: a mixed cluster under load, random nodes killed with SIGKILL and started again; then a frozen
- * follower. Ends with exit 1 when a promise is broken.
+ * `npm run soak`: a mixed cluster under load, random nodes killed with SIGKILL and started again; a frozen follower;
+ * minutes of bad connections; followers that were away. Ends with exit 1 when a promise is broken.
  *
  *   npm run soak -- --kills 20 --seed 1 --documents 100000
+ *   npm run soak -- --only chaos --minutes 5 --leader deno
+ *   npm run soak -- --only away --gigabytes 1
  */
 import { parseArgs } from "node:util";
 import { prng } from "../../src/base/prng.ts";
 import { runtimeNames } from "../tool/node_process.ts";
+import { awayFollowers } from "./away.ts";
+import { chaos } from "./chaos.ts";
 import { checksum, cluster, converged, eventually } from "./cluster.ts";
 import { frozenFollower } from "./frozen_follower.ts";
 import { writers } from "./writers.ts";
@@ -17,13 +21,17 @@ const { values } = parseArgs({
     seed: { type: "string", default: String(Date.now() % 1_000_000) },
     documents: { type: "string", default: "100000" },
     leader: { type: "string", default: "node" },
+    minutes: { type: "string", default: "5" },
+    gigabytes: { type: "string", default: "1" },
     only: { type: "string", default: "all" },
   },
 });
 
+const runtime = runtimeNames.find((name) => name === values.leader) ?? "node";
+
 /** True when every promise held. */
 async function kills(count: number, seed: number): Promise<boolean> {
-  const chance = prng(seed), leader = runtimeNames.find((name) => name === values.leader) ?? "node";
+  const chance = prng(seed), leader = runtime;
   const c = await cluster({ leader, followers: runtimeNames.filter((name) => name !== leader) });
   const load = writers({ leader: () => c.leader.url, writers: 16, documentsEach: 200, seed, padding: 400 });
   const killed = new Map<string, number>();
@@ -58,7 +66,14 @@ async function kills(count: number, seed: number): Promise<boolean> {
 const seed = Number(values.seed);
 console.log(`seed ${seed}`);
 let good = true;
-if (values.only !== "frozen") good = await kills(Number(values.kills), seed) && good;
-if (values.only !== "kills") good = await frozenFollower(Number(values.documents)) && good;
+const parts: Record<string, () => Promise<boolean>> = {
+  kills: () => kills(Number(values.kills), seed),
+  frozen: () => frozenFollower(Number(values.documents)),
+  chaos: () => chaos({ leader: runtime, minutes: Number(values.minutes), seed }),
+  away: () => awayFollowers(runtime, Number(values.gigabytes)),
+};
+for (const [name, part] of Object.entries(parts)) {
+  if (values.only === "all" || values.only === name) good = await part() && good;
+}
 console.log(good ? "every promise held" : "FAILED");
 process.exit(good ? 0 : 1);
