@@ -42,6 +42,9 @@ test("embedding: the examples of the documentation run", async () => {
   const source = readFileSync(new URL("../../src/node/open_database.ts", import.meta.url), "utf8");
   const examples = [...source.matchAll(/@example (.+)\n \* ```ts\n([\s\S]*?) \* ```/g)];
   assert.equal(examples.length, 2);
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const shownThere = (examples[1]?.[2] as string).replaceAll(/^ \* ?/gm, "");
+  assert.ok(readme.includes(shownThere), "the README shows the second example as it is here");
   await inFolder(async (folder) => {
     for (const [i, example] of examples.entries()) {
       const own = `${folder}/${i}`, file = `${own}/example.mjs`, shown: unknown[][] = [];
