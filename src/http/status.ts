@@ -46,7 +46,7 @@ function version({ node }: HttpDependencies): Handler {
 
 function stats({ storage, node }: HttpDependencies): Handler {
   return () => {
-    const { path, fileBytes, pageCount, logEntries, logBytes } = storage.stats();
+    const { path, fileBytes, pageCount, logEntries, logBytes, collectionsDropped } = storage.stats();
     const { collections, position } = storage.read((view) => ({
       collections: view.collections().map(({ name, documents }) => ({
         name,
@@ -66,6 +66,7 @@ function stats({ storage, node }: HttpDependencies): Handler {
       position: positionText(position, position.seq),
       logEntries,
       logBytes,
+      collectionsDropped,
       stall: node.stalls(),
     });
   };

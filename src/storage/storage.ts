@@ -87,6 +87,8 @@ export interface StorageStats {
   readonly logBytes: number;
   /** Wall time of the first entry kept; null when there is none. */
   readonly logFirstMs: WallMs | null;
+  /** Collections that were dropped and whose space is not free yet. */
+  readonly collectionsDropped: number;
 }
 
 export interface CollectionInfo {

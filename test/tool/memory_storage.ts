@@ -110,6 +110,7 @@ export function memoryStorage(): MemoryStorage {
       logEntries: entries.length,
       logBytes: 0,
       logFirstMs: null,
+      collectionsDropped: 0,
     }),
     close: () => {},
   };

@@ -239,7 +239,15 @@ export class SqliteStorage implements Storage {
     const logEntries = state.position.seq - state.trimmed.position.seq;
     const logBytes = state.endBytes - state.trimmed.endBytes;
     const logFirstMs = mapped(path, () => this.#trimmer.wallMsOf(firstSeq(state)));
-    return { path, fileBytes, pageCount, logEntries, logBytes, logFirstMs };
+    return {
+      path,
+      fileBytes,
+      pageCount,
+      logEntries,
+      logBytes,
+      logFirstMs,
+      collectionsDropped: state.dropped.size,
+    };
   }
 
   close(): void {
