@@ -31,6 +31,7 @@ export function verifyRoutes({ verify }: HttpDependencies, describe: DescribeFai
   const at = (position: Position): Response => json({ position: positionText(position, position.seq) });
   return [
     { path: "/verify", get: (c) => start(verify, c, describe) },
+    { path: "/verify/log", get: async () => json(await verify.log()) },
     { path: "/verify/hold", post: async (c) => at(verify.hold((await holdSeconds(c.req.raw)) * 1000)) },
     {
       path: "/verify/release",

@@ -1,4 +1,5 @@
 /** What `/verify` needs of the node: declared here, implemented by `node/`. */
+import type { Seq } from "../base/ids.ts";
 import type { Position } from "../storage/log.ts";
 import type { PositionToken } from "../storage/position_text.ts";
 
@@ -62,4 +63,16 @@ export interface Verify {
    * `collection_not_found`, `closing`, or the reason of `signal`.
    */
   begin(request: VerifyRequest, signal: AbortSignal): Promise<Verification>;
+  /** Computes the chain of all kept entries of the log again. Rejects with `busy`, `closing`, `io_error`. */
+  log(): Promise<LogVerification>;
+}
+
+/** What the log looks like from its own bytes. Entries are named by their seq. */
+export interface LogVerification {
+  readonly first: Seq;
+  readonly last: Seq;
+  /** Entries that were computed again and are right. */
+  readonly entries: number;
+  /** The first that is missing or whose bytes do not make its chain; null: all is well. */
+  readonly bad: Seq | null;
 }

@@ -2,7 +2,14 @@
 import { DfdbError } from "../base/errors.ts";
 import type { Seq } from "../base/ids.ts";
 import type { Signal } from "../base/signal.ts";
-import type { Verification, Verify, VerifyProgress, VerifyRequest, VerifySum } from "../http/verify_types.ts";
+import type {
+  LogVerification,
+  Verification,
+  Verify,
+  VerifyProgress,
+  VerifyRequest,
+  VerifySum,
+} from "../http/verify_types.ts";
 import type { LeaderFollowing } from "../replication/types.ts";
 import type { Clock, Timer } from "../runtime/runtime.ts";
 import type { Workers } from "../runtime/workers.ts";
@@ -45,7 +52,6 @@ class Verifications implements ClosableVerify {
   readonly #holds = new Set<{ readonly seq: Seq }>();
   readonly #running = new Set<{ readonly abort: AbortController; readonly ended: Promise<unknown> }>();
   #asked: { readonly hold: { readonly seq: Seq }; readonly timer: Timer } | null = null;
-  #begun = 0;
   #closed = false;
 
   constructor(options: VerifyOptions) {
@@ -72,23 +78,35 @@ class Verifications implements ClosableVerify {
   }
 
   async begin(request: VerifyRequest, signal: AbortSignal): Promise<Verification> {
-    if (this.#closed) throw closing();
-    if (this.#begun >= runningMax) {
-      throw new DfdbError("busy", "Other verifications run here; try again when one is done");
-    }
-    this.#begun++;
+    this.#admit();
     const abort = new AbortController(), stop = (): void => abort.abort(signal.reason);
     if (signal.aborted) stop();
     signal.addEventListener("abort", stop);
     const begun = Promise.withResolvers<Verification>();
-    const ended = this.#run(request, abort, begun.resolve).catch(begun.reject).finally(() => {
-      signal.removeEventListener("abort", stop);
-      this.#begun--;
-    });
-    const running = { abort, ended };
-    this.#running.add(running);
-    void ended.finally(() => this.#running.delete(running));
+    this.#keep(abort, this.#run(request, abort, begun.resolve)).catch(begun.reject)
+      .finally(() => signal.removeEventListener("abort", stop));
     return await begun.promise;
+  }
+
+  log(): Promise<LogVerification> {
+    this.#admit();
+    const { storage, workers } = this.#options, abort = new AbortController();
+    const { path } = storage.stats();
+    return this.#keep(abort, runTask(workers, "sqlite.verifyLog", { path }, { signal: abort.signal }));
+  }
+
+  #admit(): void {
+    if (this.#closed) throw closing();
+    if (this.#running.size >= runningMax) {
+      throw new DfdbError("busy", "Other verifications run here; try again when one is done");
+    }
+  }
+
+  /** Its place is free when what this returns settles. */
+  #keep<Result>(abort: AbortController, work: Promise<Result>): Promise<Result> {
+    const running = { abort, ended: work.catch(() => {}) };
+    this.#running.add(running);
+    return work.finally(() => this.#running.delete(running));
   }
 
   async close(): Promise<void> {

@@ -20,6 +20,8 @@ export function judgeFollow(log: LogReader, hello: Hello, snapshotAboveEntries: 
   }
   if (wrong.code === "compacted") return { follow: "snapshot", found: false };
   if (wrong.code === "diverged") return { follow: "rescue", found: false };
+  // Nothing damaged is given up by itself; who asks for a new copy keeps what he has in `rescued/` first.
+  if (wrong.code === "corrupt" && resync) return { follow: "snapshot", found: false };
   return wrong;
 }
 

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
 import type { Seq } from "../../src/base/ids.ts";
 import { ContentSum } from "../../src/document/content_hash.ts";
 import { positionText } from "../../src/storage/position_text.ts";
@@ -72,6 +73,16 @@ export function verifySuite(it: It): void {
     const at = await lines(node.request("GET", `/verify?at=${here(node)}&collection=Orders`));
     assert.deepEqual(at.slice(0, 2), [first, orders]);
     assert.equal(at.length, 3);
+  });
+
+  it("/verify/log computes the chain again, and names the first damaged entry", async (node) => {
+    for (const id of ["a", "b", "c"]) await put(node, "orders", id);
+    const log = async (): Promise<unknown> => await (await node.request("GET", "/verify/log")).json();
+    assert.deepEqual(await log(), { first: 1, last: 4, entries: 4, bad: null });
+    const db = new DatabaseSync(node.storage.stats().path, { timeout: 5_000 });
+    db.exec("UPDATE log SET payload = CAST(payload || x'00' AS BLOB) WHERE seq = 3");
+    db.close();
+    assert.deepEqual(await log(), { first: 1, last: 4, entries: 2, bad: 3 });
   });
 
   it("/verify?documents=true lists documents in the order of ids", async (node) => {

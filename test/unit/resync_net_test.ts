@@ -128,6 +128,25 @@ test("a snapshot that is cut off is resumed, however often", async () => {
   await close(all);
 });
 
+test("a follower that differs inside one run takes a new copy when it is told to, and keeps the old one whole", async () => {
+  const leader = trimmed(100), database = leader.copy(60), all = await pair(leader, database);
+  const { rig, follower, resync, server } = all;
+  await rig.caughtUp(leader, follower);
+  await follower.following.close();
+  const damaged = leader.copy(60);
+  damaged.write(3, 33);
+  leader.write(10);
+  const asked = new FakeResync(damaged, all.snapshots), second = rig.follow(damaged, { resync: asked });
+  await rig.failed(second, "corrupt");
+  assert.deepEqual([asked.calls, second.following.status().state], [[], "corrupt"]);
+  second.following.resync();
+  await rig.caughtUp(leader, second);
+  assert.equal(asked.calls[0], "rescue everything");
+  assert.equal(second.following.status().snapshotsInstalled, 1);
+  assert.deepEqual([resync.calls, server.refused()], [[], []]);
+  await close({ ...all, follower: second });
+});
+
 test("a corrupt snapshot is not installed, and another one is taken", async () => {
   const leader = trimmed(100), all = await pair(leader, new FakeDatabase()), { rig, follower, resync } = all;
   resync.garble = true;
