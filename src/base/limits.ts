@@ -58,6 +58,7 @@ export const limits = {
   connectMs: 5_000,
   mirrorEveryMs: 200,
   shutdownMs: 10_000,
+  lastAnswersMs: 1_000,
   stallMs: 250,
   // storage
   pageBytes: 4096,

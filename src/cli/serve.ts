@@ -89,22 +89,28 @@ export async function serve(runtime: Runtime, flags: Flags): Promise<number> {
   if (end instanceof DfdbError) {
     // The outcome of a commit is unknown: nothing may be written any more, not even a clean close.
     logger.error("the disk failed in a commit; ending", { code: end.code, error: end.message });
+    // Those who wait are told so first; what reads the sick disk meanwhile is not waited for.
+    await within(runtime, 2 * limits.lastAnswersMs, node.hangUp());
     return 1;
   }
   process.stdout(`${end}: stopping\n`);
   return await stopInTime(runtime, node) ? 0 : 1;
 }
 
-async function stopInTime({ clock, process }: Runtime, node: RunningNode): Promise<boolean> {
-  let late = (): void => {};
-  const deadline = new Promise<false>((resolve) => {
-    late = () => resolve(false);
-  });
-  const timer = clock.timer(limits.shutdownMs, late);
-  const stopped = await Promise.race([node.stop().then(() => true), deadline]);
-  timer.cancel();
+async function stopInTime(runtime: Runtime, node: RunningNode): Promise<boolean> {
+  const { process } = runtime;
+  const stopped = await within(runtime, limits.shutdownMs, node.stop());
   process[stopped ? "stdout" : "stderr"](stopped ? "stopped\n" : "ERROR: could not stop in time\n");
   return stopped;
+}
+
+/** True when `done` resolved in time. */
+async function within({ clock }: Runtime, ms: number, done: Promise<void>): Promise<boolean> {
+  const { promise: deadline, resolve } = Promise.withResolvers<false>();
+  const timer = clock.timer(ms, () => resolve(false));
+  const inTime = await Promise.race([done.then(() => true), deadline]);
+  timer.cancel();
+  return inTime;
 }
 
 function waitForSignal({ process }: Runtime): Promise<"SIGINT" | "SIGTERM"> {

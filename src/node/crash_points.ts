@@ -11,9 +11,8 @@ export const resyncCrashPoints = [
   "incoming:begun",
   "incoming:piece",
   "incoming:whole",
-  // installing: found sound / an empty database's new id is kept / in the live file / its own file is deleted
+  // installing: found sound / in the live file / its own file is deleted
   "incoming:checked",
-  "incoming:adopted",
   "incoming:installed",
   "incoming:discarded",
 ] as const;

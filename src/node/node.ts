@@ -28,6 +28,8 @@ export interface RunningNode {
   readonly failed: Promise<DfdbError>;
   /** Graceful: finishes what runs, tells followers, flushes, closes. Idempotent. */
   stop(): Promise<void>;
+  /** After `failed`: answers what runs, for at most `limits.lastAnswersMs`, and ends HTTP. Writes nothing. */
+  hangUp(): Promise<void>;
 }
 
 /** Throws DfdbError: `data_locked`, `data_corrupt`, `port_in_use`, ...; nothing stays open then. */
@@ -67,6 +69,7 @@ export async function startNode(runtime: Runtime, settings: Settings, logger: Lo
       replication,
       failed,
       stop: () => (stopping ??= unwind(undo)),
+      hangUp: () => http.close(limits.lastAnswersMs),
     };
   } catch (error) {
     await unwind(undo).catch(() => {}); // why it could not start is what counts

@@ -70,10 +70,7 @@ export async function resync(options: ResyncOptions): Promise<ClosableResync> {
     }
     refuseOlder(position);
     crashPoint("incoming:checked");
-    if (checked.databaseId !== storage.databaseId) {
-      options.adopt(checked.databaseId);
-      crashPoint("incoming:adopted");
-    }
+    if (checked.databaseId !== storage.databaseId) options.adopt(checked.databaseId);
     await storage.exchange(async () => {
       await runTask(workers, "sqlite.installSnapshot", { source: incoming.path, target: dataPath });
     });

@@ -143,7 +143,7 @@ export interface Status {
   readonly readOnlyReason: string | null;
   readonly position: string;
   readonly databaseId: string;
-  readonly log: { readonly lastSeq: number };
+  readonly log: { readonly firstSeq: number; readonly lastSeq: number };
   readonly leader: {
     readonly currentSeq: number;
     readonly followers: readonly { readonly ackedSeq: number; readonly state: string }[];
