@@ -1,8 +1,9 @@
 import { DfdbError, messageOf } from "../../src/base/errors.ts";
-import type { Connection } from "../../src/runtime/net.ts";
+import type { Connection, PlainConnection } from "../../src/runtime/net.ts";
+import { Arrivals } from "./arrivals.ts";
 import type { RawSocket, SocketEvents } from "./raw_socket.ts";
 
-/** Bytes held in a stream before its source is told to wait. */
+/** Bytes held here before the socket is told to wait. */
 export const streamBytesMax = 64 * 1024;
 
 /**
@@ -13,6 +14,13 @@ const lingerMs = 1_000;
 
 const strategy = { highWaterMark: streamBytesMax, size: (chunk: Uint8Array) => chunk.byteLength };
 
+interface Streams {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+  readonly input: ReadableStreamDefaultController<Uint8Array>;
+  readonly output: WritableStreamDefaultController;
+}
+
 interface Settle {
   resolve(): void;
   reject(reason: unknown): void;
@@ -20,23 +28,25 @@ interface Settle {
 
 /**
  * A {@linkcode Connection} on a raw socket. Life: `open` → (`closing`: our end is sent, what arrives is dropped) →
- * `over`. Nothing here makes a promise per chunk except where the system did not take a write at once. The state is
- * always settled before the socket is touched, because a socket may report back from inside the call.
+ * `over`. The streams are made when somebody asks for them; until then what arrives waits in a queue. No promise is made
+ * for a write that the system takes at once. The state is always settled before the socket is touched, because a socket
+ * may report back from inside the call.
  */
 export function tcpConnection(attach: (events: SocketEvents) => RawSocket): Connection {
   let state: "open" | "closing" | "over" = "open";
   let failure: Error | null = null;
   let waiting: Settle | null = null;
   let linger: ReturnType<typeof setTimeout> | undefined;
-  let input!: ReadableStreamDefaultController<Uint8Array>;
-  let output!: WritableStreamDefaultController;
+  let streams: Streams | null = null;
   let inputOpen = true, outputAborted = false;
+  const arrivals = new Arrivals(streamBytesMax);
 
   const endInput = (error: Error | null): void => {
     if (!inputOpen) return;
     inputOpen = false;
-    if (error === null) input.close();
-    else input.error(error);
+    arrivals.end(error);
+    if (error === null) streams?.input.close();
+    else streams?.input.error(error);
   };
   const gone = (why: string, cause?: unknown): DfdbError => {
     const { hostname, port } = socket.remote;
@@ -53,7 +63,7 @@ export function tcpConnection(attach: (events: SocketEvents) => RawSocket): Conn
   const fail = (error: Error, inputError: Error | null): void => {
     failure = error;
     endInput(inputError);
-    if (!outputAborted) output.error(error);
+    if (!outputAborted) streams?.output.error(error);
     waiting?.reject(error);
     waiting = null;
     over();
@@ -62,8 +72,10 @@ export function tcpConnection(attach: (events: SocketEvents) => RawSocket): Conn
   const socket = attach({
     data(bytes) {
       if (!inputOpen) return;
-      input.enqueue(bytes);
-      if ((input.desiredSize ?? 0) <= 0) socket.pause();
+      if (streams === null) arrivals.push(bytes);
+      else streams.input.enqueue(bytes);
+      const room = streams === null ? arrivals.hasRoom : (streams.input.desiredSize ?? 0) > 0;
+      if (!room) socket.pause();
     },
     drained() {
       waiting?.resolve();
@@ -107,37 +119,69 @@ export function tcpConnection(attach: (events: SocketEvents) => RawSocket): Conn
       });
     });
 
-  const readable = new ReadableStream<Uint8Array>({
-    start: (controller) => void (input = controller),
-    pull: () => socket.resume(),
-    cancel() {
-      inputOpen = false;
-      if (state !== "open") return;
-      fail(gone("was closed here"), null);
-      socket.close();
-    },
-  }, strategy);
+  const cancel = (): void => {
+    inputOpen = false;
+    arrivals.end(null);
+    if (state !== "open") return;
+    fail(gone("was closed here"), null);
+    socket.close();
+  };
 
-  const writable = new WritableStream<Uint8Array>({
-    start(controller) {
-      output = controller;
-      // The stream calls `abort` only after the running write has settled, which may be never; its signal is at once.
-      controller.signal.addEventListener("abort", () => {
-        outputAborted = true;
-        abort(asError(controller.signal.reason));
-      });
-    },
-    write(bytes) {
-      if (failure !== null) throw failure;
-      if (bytes.byteLength === 0 || socket.write(bytes)) return;
-      // The raw socket may have failed inside `write`.
-      if (failure !== null) throw failure;
-      return new Promise((resolve, reject) => void (waiting = { resolve, reject }));
-    },
-    close,
-  }, strategy);
+  const write = (bytes: Uint8Array): Promise<void> | null => {
+    if (failure !== null) throw failure;
+    if (bytes.byteLength === 0 || socket.write(bytes)) return null;
+    // The raw socket may have failed inside `write`.
+    if (failure !== null) throw failure;
+    return new Promise((resolve, reject) => void (waiting = { resolve, reject }));
+  };
 
-  return { remote: socket.remote, readable, writable, abort };
+  const makeStreams = (): Streams => {
+    let input!: ReadableStreamDefaultController<Uint8Array>, output!: WritableStreamDefaultController;
+    const readable = new ReadableStream<Uint8Array>({
+      start: (controller) => void (input = controller),
+      pull: () => socket.resume(),
+      cancel,
+    }, strategy);
+    const writable = new WritableStream<Uint8Array>({
+      start(controller) {
+        output = controller;
+        // The stream calls `abort` only after the running write has settled, which may be never; its signal is at once.
+        controller.signal.addEventListener("abort", () => {
+          outputAborted = true;
+          abort(asError(controller.signal.reason));
+        });
+      },
+      write: (bytes) => write(bytes) ?? undefined,
+      close,
+    }, strategy);
+    for (const chunk of arrivals.take()) input.enqueue(chunk);
+    const { over } = arrivals;
+    if (over?.error) input.error(over.error);
+    else if (over !== null) input.close();
+    if (failure !== null) output.error(failure);
+    return { readable, writable, input, output };
+  };
+
+  const plain: PlainConnection = {
+    read() {
+      if (arrivals.hasRoom && inputOpen) socket.resume();
+      return arrivals.read();
+    },
+    write,
+    close: () => close().finally(cancel),
+  };
+
+  return {
+    remote: socket.remote,
+    plain,
+    abort,
+    get readable() {
+      return (streams ??= makeStreams()).readable;
+    },
+    get writable() {
+      return (streams ??= makeStreams()).writable;
+    },
+  };
 }
 
 function asError(reason: unknown): Error {

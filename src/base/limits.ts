@@ -40,6 +40,7 @@ export const limits = {
   partBytes: 1 * MiB,
   snapshotPieceBytes: 1 * MiB,
   snapshotAboveEntries: 20_000,
+  snapshotBusyBytesPerSecond: 64 * MiB,
   snapshotKeepMs: 600_000,
   /** What a snapshot carries of the log: the newest entries up to one of these. */
   snapshotLogEntries: 10_000,

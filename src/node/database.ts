@@ -126,7 +126,6 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
   });
   undo.push(() => snapshots.close());
   const { logBytesMax, logAgeMs } = settings;
-  const keepFrom = () => snapshots.keepFrom();
   undo.push(
     maintenance({
       storage,
@@ -135,7 +134,7 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
       logger,
       logBytesMax,
       logAgeMs,
-      keepFrom,
+      hold: () => snapshots.hold(),
       checkpoint: () => runTask(runtime.workers, "sqlite.checkpoint", { path: paths.data }),
       onFatal: fail,
     }),

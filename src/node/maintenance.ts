@@ -17,8 +17,8 @@ export interface MaintenanceOptions {
   /** The log is kept to so many bytes and for so long, whichever is reached first. */
   readonly logBytesMax: number;
   readonly logAgeMs: number;
-  /** Entries from here on do not go by their age: a kept snapshot needs them. */
-  readonly keepFrom?: () => Seq | undefined;
+  /** What followers need of the log that take a snapshot; `bytes`: what the log may hold more for them. */
+  readonly hold?: () => { readonly from: Seq; readonly bytes: number } | undefined;
   /** Moves into the data file, in a worker, what is too much of the WAL for this thread. */
   readonly checkpoint?: () => Promise<unknown>;
   /** The disk failed: the process must end. */
@@ -93,7 +93,7 @@ interface Slices {
 }
 
 function slices(
-  { storage, clock, logBytesMax, logAgeMs, keepFrom: keep }: MaintenanceOptions,
+  { storage, clock, logBytesMax, logAgeMs, hold: held }: MaintenanceOptions,
   checkpoint: () => void,
 ): Slices {
   const wallNow = settledWall(clock, Math.min(limits.wallSettleMs, logAgeMs));
@@ -101,9 +101,9 @@ function slices(
   const next = (): boolean => {
     checkpoint();
     if (storage.reclaim()) return true;
-    const keepFrom = keep?.();
+    const hold = held?.();
     const more = storage.trimLog({
-      ...(keepFrom === undefined ? {} : { keepFrom }),
+      ...(hold === undefined ? {} : { hold: { from: hold.from, bytesMax: logBytesMax + hold.bytes } }),
       bytesMax: logBytesMax,
       age: now === null ? null : { msMax: logAgeMs, now },
     });

@@ -145,5 +145,6 @@ function tuning(settings: Settings): StreamTuning {
     handshakesMax: limits.handshakesMax,
     snapshotAboveEntries,
     snapshotBytesPerSecond,
+    snapshotBusyBytesPerSecond: limits.snapshotBusyBytesPerSecond,
   };
 }

@@ -11,6 +11,7 @@ import type { Storage } from "../storage/storage.ts";
 import { checkRoom } from "./disk_room.ts";
 import { incomingSnapshot } from "./incoming_snapshot.ts";
 import { rescue } from "./rescue.ts";
+import { syncedMeanwhile } from "./synced_meanwhile.ts";
 import { runTask } from "./tasks.ts";
 
 export interface ResyncOptions {
@@ -72,7 +73,12 @@ export async function resync(options: ResyncOptions): Promise<ClosableResync> {
     crashPoint("incoming:checked");
     if (checked.databaseId !== storage.databaseId) options.adopt(checked.databaseId);
     await storage.exchange(async () => {
-      await runTask(workers, "sqlite.installSnapshot", { source: incoming.path, target: dataPath });
+      // SQLite's locks are on other files than the write-ahead log.
+      await syncedMeanwhile(
+        options.runtime,
+        `${dataPath}-wal`,
+        () => runTask(workers, "sqlite.installSnapshot", { source: incoming.path, target: dataPath }),
+      );
     });
     crashPoint("incoming:installed");
     if (!samePosition(log.last, position)) {

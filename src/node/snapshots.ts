@@ -14,6 +14,7 @@ import { checkRoom } from "./disk_room.ts";
 import { leftBy } from "./left_by.ts";
 import type { SnapshotFile } from "./snapshot_file.ts";
 import { snapshotFile } from "./snapshot_file.ts";
+import { syncedMeanwhile } from "./synced_meanwhile.ts";
 import { runTask } from "./tasks.ts";
 
 export interface SnapshotSourceOptions {
@@ -27,8 +28,12 @@ export interface SnapshotSourceOptions {
 }
 
 export interface Snapshots extends SnapshotSource {
-  /** The log must be kept from here on for the snapshots that are kept or being made; undefined: none is. */
-  keepFrom(): Seq | undefined;
+  /**
+   * What has to be kept of the log for the snapshots that are kept or being made, so that those who take them can go on; undefined: nothing.
+   * The log may be longer by `bytes` for it, the size of the largest: unless the log grows faster than a snapshot travels, a
+   * follower that got one does not need another.
+   */
+  hold(): { readonly from: Seq; readonly bytes: number } | undefined;
   describe(): SnapshotsStatus;
   /** Stops a making and deletes what nobody reads; what is read goes when its last reader releases it. */
   close(): Promise<void>;
@@ -144,10 +149,13 @@ export async function snapshotSource(options: SnapshotSourceOptions): Promise<Sn
         if (made.position.seq >= least && kept.includes(made)) return lease(made);
       }
     },
-    keepFrom() {
-      const from = kept.map(({ position }) => position.seq + 1);
-      if (making !== null) from.push(making.after + 1);
-      return from.length === 0 ? undefined : seqOf(Math.min(...from));
+    hold() {
+      const from = kept.map(({ position }) => position.seq + 1), bytes = kept.map((each) => each.bytes);
+      if (making !== null) {
+        from.push(making.after + 1);
+        bytes.push(options.storage.stats().fileBytes);
+      }
+      return from.length === 0 ? undefined : { from: seqOf(Math.min(...from)), bytes: Math.max(...bytes) };
     },
     describe: () => ({
       making: making === null ? null : { sinceMs: making.sinceMs },
@@ -181,12 +189,17 @@ async function makeSnapshot(options: SnapshotSourceOptions, signal: AbortSignal)
   try {
     await files.makeDirectory(folder);
     await checkRoom(files, folder, storage.stats().fileBytes, "a snapshot");
-    const { bytes, position, databaseId } = await runTask(workers, "sqlite.makeSnapshot", {
-      path: dataPath,
+    const { bytes, position, databaseId } = await syncedMeanwhile(
+      options.runtime,
       target,
-      logEntriesMax: limits.snapshotLogEntries,
-      logBytesMax: limits.snapshotLogBytes,
-    }, { signal });
+      () =>
+        runTask(workers, "sqlite.makeSnapshot", {
+          path: dataPath,
+          target,
+          logEntriesMax: limits.snapshotLogEntries,
+          logBytesMax: limits.snapshotLogBytes,
+        }, { signal }),
+    );
     if (databaseId !== storage.databaseId) {
       throw new DfdbError("internal", `the snapshot is of database ${databaseId}`);
     }

@@ -24,7 +24,8 @@ export async function readToTheEnd(
       return channel.drain();
     }
     if (message === null) return end(new DfdbError("unreachable", "the peer closed the connection"));
-    await give(message);
+    const given = give(message);
+    if (given instanceof Promise) await given;
     if (message.type === "refused" || message.type === "goingAway") return;
   }
 }
@@ -41,7 +42,7 @@ export async function farewell(
 ): Promise<void> {
   const ended = new DfdbError("going_away", "this side closed the connection");
   if (last === null) return channel.abort(ended);
-  const said = channel.send(last).then(() => channel.heard ? reading : undefined);
+  const said = Promise.resolve(channel.send(last)).then(() => channel.heard ? reading : undefined);
   await withPatience(clock, said.catch(() => {}));
   const timer = clock.timer(lingerMs, () => channel.abort(ended));
   await channel.close();

@@ -126,7 +126,7 @@ class Following implements LeaderFollowing {
 
   #send(effect: FollowerEffect & { type: "send" }): void {
     const link = this.#link;
-    link?.channel?.send(effect.message).catch((thrown) =>
+    link?.channel?.send(effect.message)?.catch((thrown) =>
       this.#feedFrom(link, { type: "ended", error: asUnreachable(thrown) })
     );
   }

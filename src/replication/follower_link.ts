@@ -145,10 +145,10 @@ export class FollowerLink implements RosterMember {
 
   #send(effect: LeaderEffect & { type: "send" }): void {
     const { type } = effect.message, bulk = type === "append" || type === "part" || type === "snapshotChunk";
+    const taken = (): void => void (bulk && this.feed({ type: "sent" }));
     const sent = this.#channel.send(effect.message);
-    sent.then(() => {
-      if (bulk) this.feed({ type: "sent" });
-    }, (thrown) => this.feed({ type: "ended", error: asUnreachable(thrown) }));
+    if (sent === null) taken();
+    else sent.then(taken, (thrown) => this.feed({ type: "ended", error: asUnreachable(thrown) }));
   }
 
   #onEstablished(found: boolean): void {

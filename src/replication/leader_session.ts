@@ -1,6 +1,6 @@
 import { assert } from "../base/assert.ts";
 import { DfdbError } from "../base/errors.ts";
-import type { MonotonicMs } from "../base/ids.ts";
+import type { MonotonicMs, Seq } from "../base/ids.ts";
 import { monotonicMsOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import { origin } from "../storage/log.ts";
@@ -62,8 +62,12 @@ class Session implements LeaderSession {
   #sending = false;
   /** A heartbeat was due while one was under way. */
   #beatOwed = false;
+  /** The log holds more than was given out, as far as this session was told. */
+  #more = false;
   #probes = 0;
   #stream: LeaderStream | null = null;
+  /** End of the log when a piece of the snapshot was sent last. */
+  #pieceAt: Seq = origin.seq;
   #snapshot: SnapshotSending | null = null;
   #effects: LeaderEffect[] = [];
 
@@ -114,6 +118,7 @@ class Session implements LeaderSession {
       case "message":
         return this.#onMessage(input.message, now);
       case "committed":
+        this.#more = true;
         return this.#pump(now);
       case "sent":
         return this.#onSent(now);
@@ -189,7 +194,7 @@ class Session implements LeaderSession {
   #onAck(ack: Ack, now: MonotonicMs): void {
     const wrong = this.window.acknowledge(ack, this.#options.log);
     if (wrong !== null) return this.#close(wrong, true);
-    this.#pump(now);
+    if (this.#more) this.#pump(now);
   }
 
   #onProbe({ seq }: Probe): void {
@@ -205,6 +210,7 @@ class Session implements LeaderSession {
   #onWant(wish: WantSnapshot): void {
     const { tuning, snapshotPieceBytes: pieceBytes = limits.snapshotPieceBytes } = this.#options;
     this.#snapshot = new SnapshotSending({ pieceBytes, tuning }, wish);
+    this.#pieceAt = this.#options.log.last.seq;
     const notBefore = this.hello?.position.seq ?? origin.seq;
     this.#effects.push({ type: "acquire", resumeId: wish.resume?.id ?? null, notBefore });
   }
@@ -215,6 +221,13 @@ class Session implements LeaderSession {
     this.#pump(now);
   }
 
+  /** True when the log grew since this was asked for last. */
+  #grew(): boolean {
+    const { seq } = this.#options.log.last, grew = seq > this.#pieceAt;
+    this.#pieceAt = seq;
+    return grew;
+  }
+
   #onSnapshot(input: LeaderInput & { type: "leased" | "piece" | "checksum" }, now: MonotonicMs): void {
     assert(this.#snapshot !== null, "a snapshot was asked for");
     if (input.type === "leased") this.#send(this.#snapshot.leased(input.lease));
@@ -222,7 +235,7 @@ class Session implements LeaderSession {
     else {
       const { bytes } = input;
       this.#sending = true;
-      this.#send({ type: "snapshotChunk", offset: this.#snapshot.piece(bytes, now), bytes });
+      this.#send({ type: "snapshotChunk", offset: this.#snapshot.piece(bytes, now, this.#grew()), bytes });
     }
     this.#pump(now);
   }
@@ -243,7 +256,7 @@ class Session implements LeaderSession {
   #onSent(now: MonotonicMs): void {
     this.#sending = false;
     if (this.#beatOwed) this.#beat(now);
-    this.#pump(now);
+    if (this.#stream === null || this.#more) this.#pump(now);
   }
 
   #beat(now: MonotonicMs): void {
@@ -278,7 +291,10 @@ class Session implements LeaderSession {
     this.#effects.push({ type: "close", error: new DfdbError("going_away", message.message), last: message });
   }
 
-  /** Gives out the next bulk message, if there is one and the last one was taken. */
+  /**
+   * Gives out the next bulk message, if there is one and the last one was taken. What is committed between two calls of
+   * "committed" waits for the next one also where an ack comes sooner: one message for several commits.
+   */
   #pump(now: MonotonicMs): void {
     if (this.#sending) return;
     if (this.#stream !== null) return this.#pumpStream(this.#stream);
@@ -288,6 +304,7 @@ class Session implements LeaderSession {
 
   #pumpStream(stream: LeaderStream): void {
     const message = stream.next();
+    this.#more = this.window.sent.seq < this.#options.log.last.seq;
     if (message === null) return;
     if (message instanceof DfdbError) return this.#close(message, true);
     this.#sending = true;

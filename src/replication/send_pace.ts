@@ -3,20 +3,15 @@ const burstMs = 50;
 
 /** Limits a rate: after a piece the next one waits until the time that the piece is worth has passed. */
 export class SendPace {
-  readonly #bytesPerMs: number;
   /** Everything sent so far is paid for at this time. */
   #paidAt = 0;
-
-  constructor(bytesPerSecond: number) {
-    this.#bytesPerMs = bytesPerSecond / 1000;
-  }
 
   /** From when on the next piece may go. */
   get freeAt(): number {
     return this.#paidAt - burstMs;
   }
 
-  sent(bytes: number, now: number): void {
-    this.#paidAt = Math.max(this.#paidAt, now) + bytes / this.#bytesPerMs;
+  sent(bytes: number, now: number, bytesPerSecond: number): void {
+    this.#paidAt = Math.max(this.#paidAt, now) + bytes / bytesPerSecond * 1000;
   }
 }

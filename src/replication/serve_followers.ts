@@ -6,6 +6,7 @@ import type { LeaderContext } from "./leader_handshake.ts";
 import { RefusedFollowers } from "./refused_followers.ts";
 import { Roster } from "./roster.ts";
 import { SharedReads } from "./shared_reads.ts";
+import { SpacedCalls } from "./spaced_calls.ts";
 import { SteadyListener } from "./steady_listener.ts";
 import type {
   ConnectedFollower,
@@ -81,8 +82,8 @@ class Followers {
   readonly #reads: SharedReads;
   readonly #refusals = new Map<string, string>();
   readonly #listeners = new Set<() => void>();
+  readonly #tell: SpacedCalls;
   #unsubscribe = (): void => {};
-  #told = false;
 
   constructor(options: ServeFollowersOptions) {
     const { runtime, identity, databaseId, secret, log, tuning, readOnly } = options;
@@ -93,11 +94,14 @@ class Followers {
     this.#reads = new SharedReads(log, { bytesMax, entriesMax });
     const knownNodes = () => this.#roster.knownNodes(knownNodesMax);
     const { crypto } = runtime, wall = () => runtime.clock.wall();
+    this.#tell = new SpacedCalls(runtime.clock, () => {
+      for (const link of this.#roster.followers) link.feed({ type: "committed" });
+    });
     this.#context = { identity, databaseId, secret, crypto, log, tuning, readOnly, wall, knownNodes };
   }
 
   start(): void {
-    this.#unsubscribe = this.#options.committed.subscribe(() => this.#onCommitted());
+    this.#unsubscribe = this.#options.committed.subscribe(() => this.#tell.ask());
   }
 
   add(connection: Connection): void {
@@ -131,6 +135,7 @@ class Followers {
 
   stop(): void {
     this.#unsubscribe();
+    this.#tell.stop();
     for (const link of this.#roster.members) link.feed({ type: "stop" });
   }
 
@@ -142,18 +147,5 @@ class Followers {
   #acknowledged(): void {
     if (this.#roster.size === 0) this.#reads.clear();
     for (const listener of this.#listeners) listener();
-  }
-
-  /**
-   * One macrotask for all followers and all commits of the moment: the clients of those commits are answered first, and
-   * what was committed meanwhile goes along.
-   */
-  #onCommitted(): void {
-    if (this.#told) return;
-    this.#told = true;
-    this.#options.runtime.clock.macrotask(() => {
-      this.#told = false;
-      for (const link of this.#roster.followers) link.feed({ type: "committed" });
-    });
   }
 }

@@ -7,7 +7,10 @@ import type { StreamTuning } from "./types.ts";
 
 export interface SnapshotSendingOptions {
   readonly pieceBytes: number;
-  readonly tuning: Pick<StreamTuning, "windowBytes" | "snapshotBytesPerSecond">;
+  readonly tuning: Pick<
+    StreamTuning,
+    "windowBytes" | "snapshotBytesPerSecond" | "snapshotBusyBytesPerSecond"
+  >;
 }
 
 /**
@@ -16,7 +19,7 @@ export interface SnapshotSendingOptions {
  */
 export class SnapshotSending {
   readonly #options: SnapshotSendingOptions;
-  readonly #pace: SendPace;
+  readonly #pace = new SendPace();
   readonly #resume: WantSnapshot["resume"];
   #lease: LeasedSnapshot | null = null;
   /** Where the offer began. */
@@ -28,7 +31,6 @@ export class SnapshotSending {
 
   constructor(options: SnapshotSendingOptions, wish: WantSnapshot) {
     this.#options = options;
-    this.#pace = new SendPace(options.tuning.snapshotBytesPerSecond);
     this.#resume = wish.resume;
   }
 
@@ -66,13 +68,14 @@ export class SnapshotSending {
     return { type: "read", offset: this.#sent, length: this.#pieceLength };
   }
 
-  /** Takes what was read; the offset of the piece. */
-  piece(bytes: Uint8Array, now: number): number {
+  /** Takes what was read; the offset of the piece. `busy`: the log grew since the last one. */
+  piece(bytes: Uint8Array, now: number, busy: boolean): number {
+    const { snapshotBytesPerSecond: most, snapshotBusyBytesPerSecond } = this.#options.tuning;
     assert(this.#asked === "piece" && bytes.length === this.#pieceLength, "this piece was asked for");
     this.#asked = null;
     const offset = this.#sent;
     this.#sent += bytes.length;
-    this.#pace.sent(bytes.length, now);
+    this.#pace.sent(bytes.length, now, busy ? Math.min(most, snapshotBusyBytesPerSecond) : most);
     return offset;
   }
 

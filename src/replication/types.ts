@@ -42,6 +42,8 @@ export interface StreamTuning {
   readonly snapshotAboveEntries: number;
   /** Most bytes of a snapshot that are sent to one follower in a second. */
   readonly snapshotBytesPerSecond: number;
+  /** The same while the leader takes writes: their clients come first. */
+  readonly snapshotBusyBytesPerSecond: number;
 }
 
 /** Where a leader's snapshots come from (made off the main thread, shared by all followers that want one). */

@@ -66,4 +66,19 @@ export interface Connection {
   readonly writable: WritableStream<Uint8Array>;
   /** Breaks the connection at once; both streams fail with `reason`. Safe to call at any time, also twice. */
   abort(reason: Error): void;
+  /**
+   * The same connection without streams, which cost as much as the system calls when messages are small. Absent where there
+   * are only streams. For who takes the connection over: either this is used or the streams are.
+   */
+  readonly plain?: PlainConnection;
+}
+
+/** Back-pressure and failures are those of the streams. */
+export interface PlainConnection {
+  /** The next bytes; null when the peer closed. One call at a time. */
+  read(): Promise<Uint8Array | null>;
+  /** Sends all of `bytes`. Null: the system took them; else resolves when it has. Throws or rejects. One call at a time. */
+  write(bytes: Uint8Array): Promise<void> | null;
+  /** After the last write: as closing the one stream, then cancelling the other. */
+  close(): Promise<void>;
 }

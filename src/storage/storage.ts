@@ -75,8 +75,16 @@ export interface TrimPolicy {
    * the first one that is not old, so one that a wrong clock stamped waits for its turn. Null: age does not count.
    */
   readonly age: { readonly msMax: number; readonly now: WallMs } | null;
-  /** Entries from here on do not go by their age, because somebody will need them; by `bytesMax` they do. */
-  readonly keepFrom?: Seq;
+  /**
+   * Somebody will need the entries from `from` on (a follower that receives a snapshot): they do not go by their age, and by
+   * bytes only while the log is above this `bytesMax`, where it is the larger one.
+   */
+  readonly hold?: LogHold;
+}
+
+export interface LogHold {
+  readonly from: Seq;
+  readonly bytesMax: number;
 }
 
 export interface StorageStats {

@@ -1,18 +1,19 @@
 import { DfdbError, messageOf } from "../base/errors.ts";
-import type { Connection } from "../runtime/net.ts";
+import type { Connection, PlainConnection } from "../runtime/net.ts";
+import { bytePipe } from "./byte_pipe.ts";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { frameDecoder } from "./frame.ts";
 import type { Message } from "./message.ts";
 
-/** Messages over one connection; the one place where web streams meet messages. */
+/** Messages over one connection; the one place where bytes meet messages. */
 export interface Channel {
   /**
    * The next message; null when the peer closed between two frames. One call at a time.
    * Throws DfdbError `bad_frame` or `version` (nothing more is read after it), `unreachable` when the connection broke.
    */
   receive(): Promise<Message | null>;
-  /** Resolves when the system took the bytes. In order. Throws DfdbError `unreachable`. */
-  send(message: Message): Promise<void>;
+  /** Null: the system took the bytes; else resolves when it has. In order. Rejects with DfdbError `unreachable`; never throws. */
+  send(message: Message): Promise<void> | null;
   /** Largest body accepted from the next frame on, bytes. */
   bodyBytesMax: number;
   /** True once a byte has arrived. */
@@ -45,23 +46,18 @@ class ConnectionChannel implements Channel {
   readonly #connection: Connection;
   readonly #onBytes: () => void;
   readonly #encode: (message: Message) => Uint8Array;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #bytes: PlainConnection;
   readonly #frames: ReturnType<typeof frameDecoder>;
-  #sending: Promise<void> = Promise.resolve();
+  /** The last message that the system has not taken yet; never rejects. */
+  #sending: Promise<void> | null = null;
   heard = false;
 
   constructor(options: ChannelOptions) {
     this.#connection = options.connection;
     this.#onBytes = options.onBytes;
     this.#encode = options.encode ?? encodeMessage;
-    this.#reader = options.connection.readable.getReader();
-    this.#writer = options.connection.writable.getWriter();
+    this.#bytes = bytePipe(options.connection);
     this.#frames = frameDecoder(options.bodyBytesMax);
-    // A broken connection is reported by receive and send; these promises only repeat it.
-    this.#reader.closed.catch(() => {});
-    this.#writer.closed.catch(() => {});
-    this.#writer.ready.catch(() => {});
   }
 
   get bodyBytesMax(): number {
@@ -76,39 +72,55 @@ class ConnectionChannel implements Channel {
     for (;;) {
       const body = this.#frames.next();
       if (body !== null) return decodeMessage(body);
-      const { value, done } = await this.#read();
-      if (done) {
+      const bytes = await this.#read();
+      if (bytes === null) {
         if (this.#frames.unfinished) {
           throw new DfdbError("unreachable", "the connection ended inside a frame");
         }
         return null;
       }
-      if (value.length === 0) continue;
+      if (bytes.length === 0) continue;
       this.heard = true;
-      this.#frames.push(value);
+      this.#frames.push(bytes);
       this.#onBytes();
     }
   }
 
-  async #read(): Promise<ReadableStreamReadResult<Uint8Array>> {
+  async #read(): Promise<Uint8Array | null> {
     try {
-      return await this.#reader.read();
+      return await this.#bytes.read();
     } catch (thrown) {
       throw broken(thrown);
     }
   }
 
-  send(message: Message): Promise<void> {
-    const sent = this.#sending.then(() => this.#write(message));
-    this.#sending = sent.catch(() => {});
+  send(message: Message): Promise<void> | null {
+    const before = this.#sending;
+    const sent = before === null
+      ? this.#write(message)
+      : before.then(() => this.#write(message) ?? undefined);
+    if (sent === null) return null;
+    const settled: Promise<void> = sent.catch(() => {}).then(() => {
+      if (this.#sending === settled) this.#sending = null;
+    });
+    this.#sending = settled;
     return sent;
   }
 
-  async #write(message: Message): Promise<void> {
-    const frame = this.#encode(message);
+  #write(message: Message): Promise<void> | null {
+    try {
+      const frame = this.#encode(message);
+      if (frame.length > pieceBytes) return this.#writePieces(frame);
+      return this.#bytes.write(frame)?.catch(rethrowBroken) ?? null;
+    } catch (thrown) {
+      return Promise.reject(broken(thrown));
+    }
+  }
+
+  async #writePieces(frame: Uint8Array): Promise<void> {
     try {
       for (let at = 0; at < frame.length; at += pieceBytes) {
-        await this.#writer.write(frame.subarray(at, at + pieceBytes));
+        await this.#bytes.write(frame.subarray(at, at + pieceBytes));
         if (at > 0) this.#onBytes();
       }
     } catch (thrown) {
@@ -118,22 +130,18 @@ class ConnectionChannel implements Channel {
 
   async drain(): Promise<void> {
     try {
-      while (!(await this.#reader.read()).done);
+      while (await this.#bytes.read() !== null);
     } catch {
       // broken is as good as closed here
     }
   }
 
   async close(): Promise<void> {
+    await this.#sending;
     try {
-      await this.#writer.close();
+      await this.#bytes.close();
     } catch {
       // it is gone already
-    }
-    try {
-      await this.#reader.cancel();
-    } catch {
-      // likewise
     }
   }
 
@@ -145,4 +153,8 @@ class ConnectionChannel implements Channel {
 function broken(thrown: unknown): DfdbError {
   if (thrown instanceof DfdbError) return thrown;
   return new DfdbError("unreachable", `the connection broke: ${messageOf(thrown)}`, { cause: thrown });
+}
+
+function rethrowBroken(thrown: unknown): never {
+  throw broken(thrown);
 }

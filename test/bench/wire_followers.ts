@@ -60,7 +60,7 @@ async function run(wire: Channel, follower: Follower, onReady: () => void): Prom
 async function take(wire: Channel, follower: Follower, message: Message, onReady: () => void): Promise<void> {
   switch (message.type) {
     case "challenge":
-      return await wire.send({ type: "proof" });
+      return void await wire.send({ type: "proof" });
     case "welcome":
       if (message.follow !== "stream") throw new Error(`asked to ${message.follow}`);
       return onReady();
@@ -82,8 +82,8 @@ async function take(wire: Channel, follower: Follower, message: Message, onReady
   }
 }
 
-function acknowledge(wire: Channel, { position: { seq, epoch, run, chain } }: Follower): Promise<void> {
-  return wire.send({ type: "ack", seq, epoch, run, chain });
+async function acknowledge(wire: Channel, { position: { seq, epoch, run, chain } }: Follower): Promise<void> {
+  await wire.send({ type: "ack", seq, epoch, run, chain });
 }
 
 const port = Number(process.argv[2]), count = Number(process.argv[3]);

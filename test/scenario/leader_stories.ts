@@ -30,6 +30,7 @@ export function leaderStory(): Storyteller {
       appendEntriesMax: 4,
       snapshotAboveEntries: 30,
       snapshotBytesPerSecond: 1_000_000_000,
+      snapshotBusyBytesPerSecond: 1_000_000_000,
     },
     reads: new SharedReads(log, { bytesMax: 100, entriesMax: 4 }),
     partBytes: 100,

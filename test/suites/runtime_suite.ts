@@ -4,6 +4,7 @@ import { httpsSuite } from "./runtime_https_suite.ts";
 import { httpSuite } from "./runtime_http_suite.ts";
 import { tcpListenSuite } from "./runtime_listen_suite.ts";
 import { factsSuite, filesSuite } from "./runtime_local_suite.ts";
+import { plainConnectionSuite } from "./runtime_plain_suite.ts";
 import { tcpStreamSuite } from "./runtime_tcp_suite.ts";
 import { tlsSuite } from "./runtime_tls_suite.ts";
 import { workerSuite } from "./runtime_worker_suite.ts";
@@ -17,6 +18,7 @@ export function runtimeSuite(
   filesSuite(name, makeRuntime);
   tcpListenSuite(name, makeRuntime);
   tcpStreamSuite(name, makeRuntime);
+  plainConnectionSuite(name, makeRuntime);
   tlsSuite(name, makeRuntime);
   httpSuite(name, makeRuntime);
   httpsSuite(name, makeRuntime);

@@ -133,7 +133,7 @@ function ages({ openStorage }: StorageOpeners): void {
     const age = (at: number, keepFrom?: number) => {
       trim(storage, {
         age: { msMax: 7 * day, now: wallMsOf(wall + at * day) },
-        ...(keepFrom === undefined ? {} : { keepFrom: seqOf(keepFrom) }),
+        ...(keepFrom === undefined ? {} : { hold: { from: seqOf(keepFrom), bytesMax: 0 } }),
       });
       return storage.log.first;
     };
@@ -172,17 +172,26 @@ function ages({ openStorage }: StorageOpeners): void {
       }),
   );
 
-  test("trim: keepFrom holds against age, not against bytes", patient, () =>
-    inFolder(async (folder) => {
-      const { storage, age } = await aged(folder, [0, 0, 0, 20]);
-      assert.deepEqual([age(20, 4), age(20, 4), age(20, 3), age(20, 100)], [4, 4, 4, 6]);
-      storage.close();
-      const other = await openStorage(testOptions(join(folder, "other.dfdb"))), c = start(other);
-      for (let i = 0; i < 5; i++) add(other, c);
-      trim(other, { bytesMax: 0, keepFrom: seqOf(2) });
-      assert.equal(other.log.first, other.log.last.seq);
-      other.close();
-    }));
+  test(
+    "trim: what is held does not go by age, and by bytes only above a limit of its own",
+    patient,
+    () =>
+      inFolder(async (folder) => {
+        const { storage, age } = await aged(folder, [0, 0, 0, 20]);
+        assert.deepEqual([age(20, 4), age(20, 4), age(20, 3), age(20, 100)], [4, 4, 4, 6]);
+        storage.close();
+        const other = await openStorage(testOptions(join(folder, "other.dfdb"))), c = start(other);
+        for (let i = 0; i < 5; i++) add(other, c);
+        const bytes = other.stats().logBytes;
+        trim(other, { bytesMax: 0, hold: { from: seqOf(4), bytesMax: bytes } });
+        assert.equal(other.log.first, 4, "what is before the hold goes");
+        trim(other, { bytesMax: bytes, hold: { from: seqOf(4), bytesMax: 0 } });
+        assert.equal(other.log.first, 4, "the larger limit counts");
+        trim(other, { bytesMax: 0, hold: { from: seqOf(2), bytesMax: 0 } });
+        assert.equal(other.log.first, other.log.last.seq);
+        other.close();
+      }),
+  );
 }
 
 function safety({ openStorage }: StorageOpeners): void {

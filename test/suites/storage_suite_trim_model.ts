@@ -19,15 +19,16 @@ class NaiveLog {
   entries: { seq: number; bytes: number; wallMs: number; chain: number }[] = [];
   before = { seq: 0, chain: 0 };
 
-  trim({ bytesMax, age, keepFrom }: TrimPolicy): void {
+  trim({ bytesMax, age, hold }: TrimPolicy): void {
     const sum = () => this.entries.reduce((bytes, entry) => bytes + entry.bytes, 0);
-    const goal = sum() > bytesMax ? bytesMax - Math.floor(bytesMax / 8) : Infinity;
+    const goalOf = (most: number) => sum() > most ? most - Math.floor(most / 8) : Infinity;
+    const goal = goalOf(bytesMax), heldGoal = goalOf(Math.max(bytesMax, hold?.bytesMax ?? 0));
     const newest = this.entries.at(-1)?.wallMs ?? 0;
     const oldBefore = age === null ? -Infinity : Math.min(age.now, newest) - age.msMax;
     while (this.entries.length > 1) {
       const first = this.entries[0] as NaiveLog["entries"][number];
-      const old = first.wallMs < oldBefore && first.seq < (keepFrom ?? Infinity);
-      if (sum() <= goal && !old) break;
+      const held = first.seq >= (hold?.from ?? Infinity), old = first.wallMs < oldBefore && !held;
+      if (sum() <= (held ? heldGoal : goal) && !old) break;
       this.before = { seq: first.seq, chain: first.chain };
       this.entries.shift();
     }
@@ -68,7 +69,7 @@ export function trimModelSuite({ openStorage }: StorageOpeners): void {
             const policy: TrimPolicy = {
               bytesMax: pick(4) === 0 ? pick(20_000) : 2 ** 30,
               age: pick(2) === 0 ? null : { msMax: day, now: wallMsOf(clock + pick(2 * day) - day) },
-              ...(pick(3) === 0 ? { keepFrom: seqOf(pick(seen + 2)) } : {}),
+              ...(pick(3) === 0 ? { hold: { from: seqOf(pick(seen + 2)), bytesMax: pick(30_000) } } : {}),
             };
             if (pick(3) === 0) {
               naive.trim(policy);

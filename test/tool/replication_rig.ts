@@ -38,6 +38,7 @@ export const tuning: StreamTuning = {
   handshakesMax: 16,
   snapshotAboveEntries: limits.snapshotAboveEntries,
   snapshotBytesPerSecond: 512 * 1024 * 1024,
+  snapshotBusyBytesPerSecond: 64 * 1024 * 1024,
 };
 
 export const testCrypto: Crypto = {

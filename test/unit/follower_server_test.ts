@@ -188,6 +188,31 @@ test("the rate of a snapshot is kept, and a slow one is not taken for silence", 
   await server.close();
 });
 
+test("while the leader takes writes a snapshot is sent more slowly", async () => {
+  const seconds: number[] = [];
+  for (const busy of [false, true]) {
+    const rig = new Rig(), leader = rig.database(9), snapshots = new FakeSnapshots(leader);
+    leader.trim(5);
+    snapshots.bytes = 64 * limits.snapshotPieceBytes;
+    const tuning = { snapshotBytesPerSecond: 2 ** 26, snapshotBusyBytesPerSecond: 2 ** 24 };
+    const server = await rig.lead(leader, { snapshots, tuning });
+    const follower = await ScriptedFollower.connect(rig, origin);
+    await follower.send({ type: "wantSnapshot", resume: null });
+    const began = rig.clock.monotonic();
+    while (follower.last("snapshotEnd") === undefined) {
+      assert.ok(rig.clock.monotonic() - began < 10_000, "it is sent");
+      if (busy) leader.write(1);
+      await rig.clock.advance(10);
+      const offset = follower.all("snapshotChunk").reduce((sum, { bytes }) => sum + bytes.length, 0);
+      await follower.send({ type: "snapshotAck", offset });
+    }
+    seconds.push((rig.clock.monotonic() - began) / 1_000);
+    await server.close();
+  }
+  const [idle, busy] = seconds as [number, number];
+  assert.ok(idle > 0.8 && idle < 1.3 && busy > 3.5 && busy < 4.5, `${idle} s, and ${busy} s beside writes`);
+});
+
 test("a diverged follower asks for the point in common and is then sent a snapshot", async () => {
   const rig = new Rig(), leader = rig.database(4), other = leader.copy(3);
   other.lead(2, runOf("2"));

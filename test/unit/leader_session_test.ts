@@ -92,14 +92,14 @@ test("of the frames that are kept, the bytes are bounded", () => {
 });
 
 test("a rate is kept over time, and 50 ms may go ahead", () => {
-  const pace = new SendPace(1_000);
+  const pace = new SendPace();
   let now = 0;
   for (let piece = 0; piece < 100; piece++) {
     now = Math.max(now, pace.freeAt);
-    pace.sent(100, now);
+    pace.sent(100, now, 1_000);
   }
   assert.equal(now, 99 * 100 - 50);
-  pace.sent(100, 20_000);
+  pace.sent(100, 20_000, 1_000);
   assert.equal(pace.freeAt, 20_050, "what was not used is not saved up");
 });
 

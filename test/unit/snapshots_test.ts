@@ -122,9 +122,9 @@ test(
   patient,
   () =>
     withSource(async ({ source, clock, listed, storage }) => {
-      assert.equal(source.keepFrom(), undefined);
+      assert.equal(source.hold()?.from, undefined);
       const first = await source.acquire(null, never), from = storage.log.last.seq + 1;
-      assert.equal(source.keepFrom(), from);
+      assert.equal(source.hold()?.from, from);
       await clock.advance(10 * limits.snapshotKeepMs);
       assert.deepEqual(listed(), [`${first.id}.dfdb`], "it is being read");
       first.release();
@@ -134,10 +134,10 @@ test(
       await clock.advance(limits.snapshotKeepMs);
       again.release();
       await clock.advance(limits.snapshotKeepMs - 1);
-      assert.equal(source.keepFrom(), from);
+      assert.equal(source.hold()?.from, from);
       await clock.advance(1);
       assert.deepEqual(listed(), []);
-      assert.equal(source.keepFrom(), undefined);
+      assert.equal(source.hold()?.from, undefined);
       assert.deepEqual(source.describe(), { making: null, kept: [] });
     }),
 );
@@ -166,7 +166,7 @@ test(
       assert.equal(third.position.seq, last);
       assert.equal(begun.length, 3);
       assert.equal(source.describe().kept.length, 3);
-      assert.equal(source.keepFrom(), old + 1);
+      assert.equal(source.hold()?.from, old + 1);
     }),
 );
 
@@ -204,7 +204,7 @@ test(
       rig.before = () => held.promise;
       const waiting = rig.source.acquire(null, leaving.signal);
       assert.deepEqual(rig.source.describe().making, { sinceMs: rig.clock.wall() });
-      assert.equal(rig.source.keepFrom(), rig.storage.log.last.seq + 1);
+      assert.equal(rig.source.hold()?.from, rig.storage.log.last.seq + 1);
       leaving.abort(new DfdbError("going_away", "gone"));
       await assert.rejects(waiting, coded("going_away"));
       const back = rig.source.acquire(null, never);

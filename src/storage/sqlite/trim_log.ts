@@ -60,14 +60,18 @@ export class LogTrimmer {
   plan(policy: TrimPolicy): TrimPlan | null {
     const { endBytes, trimmed, position } = this.#options.state;
     const oldBefore = this.#oldBefore(policy);
-    const bytesBefore = endBytes - trimmed.endBytes > policy.bytesMax ? endBytes - kept(policy.bytesMax) : 0;
+    const bytes = endBytes - trimmed.endBytes, holdFrom = policy.hold?.from ?? Infinity;
+    const before = (bytesMax: number): number => bytes > bytesMax ? endBytes - kept(bytesMax) : 0;
+    const bytesBefore = before(policy.bytesMax);
     if (bytesBefore === 0 && oldBefore === 0) return null;
+    const heldBefore = before(Math.max(policy.bytesMax, policy.hold?.bytesMax ?? 0));
     const rows = this.#oldest.all(trimmed.position.seq, position.seq, limits.trimEntries) as unknown as Row[];
     let last: Row | null = null;
     for (const row of rows) {
       // By the bytes before it: the entry that crosses the limit goes too.
-      const over = (last?.end_bytes ?? trimmed.endBytes) < bytesBefore;
-      const old = row.wall_ms < oldBefore && row.seq < (policy.keepFrom ?? Infinity);
+      const held = row.seq >= holdFrom;
+      const over = (last?.end_bytes ?? trimmed.endBytes) < (held ? heldBefore : bytesBefore);
+      const old = row.wall_ms < oldBefore && !held;
       if (!over && !old) return last === null ? null : { last, more: false };
       if (last !== null && row.end_bytes - trimmed.endBytes > limits.trimBytes) return { last, more: true };
       last = row;
