@@ -63,8 +63,11 @@ interface Rate {
 
 function rate(answers: Load["answers"], from: number, to: number): Rate {
   const within = answers.filter(({ at }) => at >= from && at <= to);
-  const times = [from, ...within.map(({ at }) => at), to];
-  const gapMs = Math.max(...times.slice(1).map((at, i) => at - (times[i] as number)));
+  let gapMs = 0, last = from;
+  for (const at of [...within.map((answer) => answer.at), to]) {
+    gapMs = Math.max(gapMs, at - last);
+    last = at;
+  }
   return {
     perSecond: within.length / (to - from) * 1000,
     p99Ms: p99(within.map(({ ms }) => ms)),
