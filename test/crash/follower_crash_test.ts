@@ -127,7 +127,12 @@ async function dieResyncing(c: Cluster, label: string, isNew: boolean): Promise<
   await follower.stop();
   const end = isNew ? 0 : (await status(c.leader)).log.lastSeq;
   if (isNew) forget(follower);
-  else await fill(c.leader, "filled", `${label}-`, 250);
+  else {
+    // What a leader holds of its log for earlier snapshots ends with its process.
+    await c.leader.stop();
+    await c.leader.start();
+    await fill(c.leader, "filled", `${label}-`, 250);
+  }
   await eventually(
     "the leader has trimmed",
     async () => (await status(c.leader)).log.firstSeq > end + 1 ? true : null,
