@@ -11,18 +11,16 @@ import type { Role, RoleKind } from "../cluster/role.ts";
 import { nextTerm, role as makeRole } from "../cluster/role.ts";
 import type { Engine } from "../engine/engine.ts";
 import { engine as makeEngine } from "../engine/engine.ts";
-import type { TlsClient, TlsServer } from "../runtime/net.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { NodeStore, Storage } from "../storage/storage.ts";
 import { openNodeStore } from "../storage/sqlite/open_node_store.ts";
 import { openStorage } from "../storage/sqlite/open_storage.ts";
-import type { BehindFollowers } from "./behind_followers.ts";
 import { behindFollowers } from "./behind_followers.ts";
 import type { KeptState } from "./kept_state.ts";
 import { keptState } from "./kept_state.ts";
 import { maintenance } from "./maintenance.ts";
 import { mirrors } from "./mirrors.ts";
-import type { SyncNumbers } from "./replication.ts";
+import type { ReplicationParts } from "./replication.ts";
 import type { Replication } from "./replication_control.ts";
 import { startReplication } from "./replication_control.ts";
 import type { ResyncOptions } from "./resync.ts";
@@ -59,20 +57,8 @@ export interface DatabasePaths {
 }
 
 /** An open database of this node. */
-export interface NodeDatabase {
-  readonly runtime: Runtime;
-  readonly settings: Settings;
-  readonly logger: Logger;
-  readonly httpUrl: string | null;
-  readonly tls: { readonly server: TlsServer | null; readonly client: TlsClient | null };
-  readonly storage: Storage;
-  readonly nodeStore: NodeStore;
-  readonly engine: Engine;
-  readonly role: Role;
-  readonly kept: KeptState;
-  readonly behind: BehindFollowers;
+export interface NodeDatabase extends Omit<ReplicationParts, "resync"> {
   readonly snapshots: Snapshots;
-  readonly sync: SyncNumbers;
   readonly replication: Replication;
   readonly stalls: StallMonitor;
   /** Resolves with why the node cannot go on (the disk failed in a commit). Never resolves otherwise. */

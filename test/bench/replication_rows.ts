@@ -1,8 +1,9 @@
 /** P6, P7, P8, P12, P13: snapshots, lag, semi-synchronous writes, many followers, memory. */
 import { spawn } from "node:child_process";
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import type { Status } from "../cluster/cluster.ts";
+import { eventually, json } from "../cluster/cluster.ts";
 import type { RuntimeName } from "../tool/node_process.ts";
 import { runtimeBinary } from "../tool/node_process.ts";
 import { clientCore, pinTo } from "./cores.ts";
@@ -146,7 +147,7 @@ export async function memoryRow(runtime: RuntimeName, options: BenchOptions, rep
   for (let run = 0; run < options.runs; run++) {
     const server = await dfdbServer({ runtime });
     try {
-      await sleep(1_000);
+      await quiet(options.patience);
       const idle = server.memoryMiB(), target = { server, driver: "http" } as const;
       const timed = { seconds: options.seconds, warmSeconds: 0 };
       await timedRun(target, { operation: "bulk", connections: 4 }, "m-", {
@@ -173,23 +174,11 @@ export async function memoryRow(runtime: RuntimeName, options: BenchOptions, rep
 
 /** Until the leader lists so many followers that stream. */
 async function joined(leader: DfdbServer, count: number): Promise<void> {
-  const end = performance.now() + joinMs;
-  while ((await followersOf(leader)).filter(({ state }) => state === "streaming").length < count) {
-    if (performance.now() > end) throw new Error(`${count} followers did not join in ${joinMs} ms`);
-    await sleep(50);
-  }
+  await eventually(`${count} followers`, async () => {
+    const { leader: { followers } } = await json<Status>(`${leader.url}/replication/status`);
+    return followers.filter(({ state }) => state === "streaming").length >= count ? true : null;
+  }, joinMs);
 }
-
-interface Status {
-  readonly leader: { readonly currentSeq: number; readonly followers: readonly { readonly state: string }[] };
-}
-
-async function statusOf(server: DfdbServer): Promise<Status> {
-  const response = await fetch(`${server.url}/replication/status`, { signal: AbortSignal.timeout(5_000) });
-  return await response.json() as Status;
-}
-
-const followersOf = async (server: DfdbServer) => (await statusOf(server)).leader.followers;
 
 /** Runs lag.ts on the client's core. */
 async function probe(spec: LagSpec): Promise<RunFigures> {

@@ -3,13 +3,14 @@
  * one beside a large leader). Each converges by itself while the leader takes writes at full rate.
  */
 import { Agent, request } from "node:http";
-import { setTimeout as pause } from "node:timers/promises";
 import type { RuntimeName } from "../tool/node_process.ts";
 import { runtimeNames, startNodeProcess } from "../tool/node_process.ts";
 import type { Cluster, Member } from "./cluster.ts";
 import { cluster, converged, eventually, json, status } from "./cluster.ts";
 
 const MiB = 1024 * 1024;
+/** Answers before the rate is taken, and those that it is taken of. */
+const warmAnswers = 10_000, timedAnswers = 30_000;
 
 interface Load {
   /** Time of every answer, ms, in order; and how long each took. */
@@ -132,10 +133,12 @@ async function brandNew(c: Cluster, follower: Member, gigabytes: number): Promis
   const bytes = 8_192, count = Math.ceil(gigabytes * 1024 * MiB / bytes);
   await fill(c.leader, "large-", count, bytes);
   const load = fullRate(c.leader, "new-load-");
-  await pause(2_000);
-  const a = performance.now();
-  await pause(5_000);
-  const b = performance.now();
+  const answered = (count: number) =>
+    eventually(
+      `${count} answers`,
+      () => Promise.resolve(load.answers.length >= count ? performance.now() : null),
+    );
+  const a = await answered(warmAnswers), b = await answered(warmAnswers + timedAnswers);
   await follower.start();
   const streaming = await eventually(`${follower.name} streams`, async () => {
     const { follower: { state } } = await status(follower);

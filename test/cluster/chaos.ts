@@ -1,10 +1,10 @@
 /** Minutes of bad connections between a leader and its followers under load: cut, frozen, garbled, slow, refused. */
-import { setTimeout as pause } from "node:timers/promises";
 import { prng } from "../../src/base/prng.ts";
 import type { RuntimeName } from "../tool/node_process.ts";
 import { runtimeNames } from "../tool/node_process.ts";
 import { type ChaosProxy, chaosProxy, faults } from "./chaos_proxy.ts";
-import { checksum, cluster, converged, status } from "./cluster.ts";
+import type { Member } from "./cluster.ts";
+import { checksum, cluster, converged, eventually, status } from "./cluster.ts";
 import { writers } from "./writers.ts";
 
 export interface ChaosPlan {
@@ -39,13 +39,20 @@ export async function chaos({ leader, minutes, seed }: ChaosPlan): Promise<boole
   while (performance.now() < end) {
     const proxy = proxies[chance.below(proxies.length)], fault = faults[chance.below(faults.length)];
     if (proxy === undefined || fault === undefined) throw new Error("there are proxies and faults");
+    const begun = load.acknowledged;
     proxy.set(fault);
     counts.set(fault, (counts.get(fault) ?? 0) + 1);
-    // Now and then longer than the silence after which a connection is given up.
-    await pause(chance.below(10) === 0 ? 12_000 : 500 + chance.below(3_000));
+    // Now and then until the follower has given the connection up, by the contact that was lost.
+    const long = chance.below(10) === 0, until = long ? 60_000 : 500 + chance.below(10_000);
+    const follower = c.followers[proxies.indexOf(proxy)] as Member;
+    await eventually("writes", async () => {
+      if (load.acknowledged - begun >= until) return true;
+      return long && (await status(follower)).follower.state === "waiting" ? true : null;
+    }, 120_000);
     await note();
     proxy.set(null);
-    await pause(chance.below(2_000));
+    const healed = load.acknowledged + chance.below(6_000);
+    await eventually("writes", () => Promise.resolve(load.acknowledged >= healed ? true : null), 120_000);
   }
   for (const proxy of proxies) proxy.set(null);
   await load.stop();

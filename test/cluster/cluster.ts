@@ -1,11 +1,12 @@
 /** Clusters of real processes on loopback: a leader and followers, each on a runtime of its choice. */
+import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { NodeProcess, RuntimeName } from "../tool/node_process.ts";
-import { startNodeProcess, waitForHealth } from "../tool/node_process.ts";
+import { runtimeNames, startNodeProcess, waitForHealth } from "../tool/node_process.ts";
 import { freePorts } from "../tool/ports.ts";
 
 export interface Member {
@@ -135,6 +136,17 @@ export async function eventually<Value>(
     }
     if (performance.now() > end) throw new Error(`${what} did not happen within ${msMax} ms (${last})`);
   }
+}
+
+/** Another runtime than `name`, each in its turn. */
+export function runtimeAfter(name: RuntimeName): RuntimeName {
+  return runtimeNames[(runtimeNames.indexOf(name) + 1) % runtimeNames.length] as RuntimeName;
+}
+
+/** Asserts that all members hold the same. */
+export async function equalContents({ members }: Cluster, when = "at the end"): Promise<void> {
+  const sums = await Promise.all(members.map(checksum));
+  assert.equal(new Set(sums).size, 1, `${when}: contents differ: ${sums.join(" ")}`);
 }
 
 export interface Status {

@@ -4,23 +4,20 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
-import type { RuntimeName } from "../tool/node_process.ts";
 import { runtimeNames, startNodeProcess, waitForHealth } from "../tool/node_process.ts";
 import { freePorts } from "../tool/ports.ts";
 import type { Cluster, Member } from "./cluster.ts";
 import {
-  checksum,
   cluster,
   converged,
+  equalContents,
   eventually,
   followerRole,
   json,
   leaderRole,
+  runtimeAfter,
   status,
 } from "./cluster.ts";
-
-const next = (name: RuntimeName): RuntimeName =>
-  runtimeNames[(runtimeNames.indexOf(name) + 1) % 3] as RuntimeName;
 
 async function put(member: Member, id: string, value: string, match?: string): Promise<number> {
   const answer = await fetch(`${member.url}/collections/things/${id}`, {
@@ -41,11 +38,6 @@ async function etagOf(member: Member, id: string): Promise<string> {
 
 const seqOf = (etag: string): number => Number(/-(\d+)"$/.exec(etag)?.[1]);
 
-async function equal(c: Cluster): Promise<void> {
-  const sums = await Promise.all(c.members.map(checksum));
-  assert.equal(new Set(sums).size, 1, `contents differ: ${sums.join(" ")}`);
-}
-
 /** The leader gets a tail that the follower never sees and dies; the follower leads on another port. */
 async function failover(c: Cluster, tail: () => Promise<void>): Promise<{ leader: Member; port: number }> {
   const leader = c.followers[0] as Member, [port] = await freePorts(1) as [number];
@@ -59,7 +51,7 @@ async function failover(c: Cluster, tail: () => Promise<void>): Promise<{ leader
 
 for (const runtime of runtimeNames) {
   test(`etags of entries that a leader on ${runtime} lost match nothing, whatever its sidecars say`, async (t) => {
-    const c = await cluster({ leader: runtime, followers: [next(runtime)] });
+    const c = await cluster({ leader: runtime, followers: [runtimeAfter(runtime)] });
     t.after(() => c.stop());
     for (let i = 0; i < 10; i++) assert.equal(await put(c.leader, `d${i}`, "first"), 201);
     const { leader, port } = await failover(c, async () => {
@@ -82,7 +74,7 @@ for (const runtime of runtimeNames) {
     writeFileSync(join(c.leader.dataDir, "data.dfdb.followerseq"), Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0));
     await c.leader.start(followerRole(port));
     await converged({ ...c, leader, followers: [c.leader] });
-    await equal(c);
+    await equalContents(c);
     const { position, follower: { rescues, snapshotsInstalled, gapsDetected } } = await status(c.leader);
     assert.deepEqual([rescues, snapshotsInstalled, gapsDetected], [1, 1, 0]);
     assert.equal(position.startsWith(`${lostPosition.split("-")[0]}-`), false, "another run");
@@ -97,7 +89,7 @@ for (const runtime of runtimeNames) {
     const small = ["--log-bytes-max", String(1024 * 1024)];
     const c = await cluster({
       leader: runtime,
-      followers: [next(runtime)],
+      followers: [runtimeAfter(runtime)],
       flags: ["--replication-secret", "cluster-secret", ...small],
     });
     const elsewhere = mkdtempSync(join(tmpdir(), "dfdb-rescued-"));
@@ -115,7 +107,7 @@ for (const runtime of runtimeNames) {
     assert.equal(await put(leader, "d3", "kept"), 200);
     await c.leader.start(followerRole(port));
     await converged({ ...c, leader, followers: [c.leader] });
-    await equal(c);
+    await equalContents(c);
     const folder = join(c.leader.dataDir, "rescued"), names = readdirSync(folder).sort();
     assert.equal(names.length, 2, names.join(" "));
     assert.match(names[0] as string, /\.dfdb$/);
@@ -124,7 +116,7 @@ for (const runtime of runtimeNames) {
     cpSync(join(folder, names[0] as string), join(elsewhere, "data.dfdb"));
     const [httpPort] = await freePorts(1), url = `http://127.0.0.1:${httpPort}`;
     const args = ["serve", "--port", String(httpPort), "--data-dir", elsewhere];
-    const copy = startNodeProcess({ runtime: next(runtime), args });
+    const copy = startNodeProcess({ runtime: runtimeAfter(runtime), args });
     await waitForHealth(copy, url, 60_000);
     for (let i = 0; i < 40; i++) {
       assert.equal(

@@ -30,6 +30,9 @@ function readUntilStopped({ path }: { readonly path: string }, context: TaskCont
   });
 }
 
+/** Ends only with the thread: the timer keeps that alive. */
+const never = (): Promise<never> => new Promise(() => void setInterval(() => {}, 2 ** 30));
+
 export const testTasks = {
   echo: (input: unknown) => input,
   later: async (input: unknown) => await Promise.resolve(input),
@@ -45,7 +48,7 @@ export const testTasks = {
     setTimeout(() => {
       throw new Error("nobody catches this");
     });
-    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    await never();
   },
   exit: () => process.exit(3),
   count: ({ to }: { readonly to: number }, { progress }: TaskContext) => {
@@ -55,7 +58,7 @@ export const testTasks = {
   spin: ({ ms }: { readonly ms: number }) => spin(ms) > 0,
   idle: async (_: null, { progress }: TaskContext) => {
     progress("begun");
-    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    await never();
   },
   loop: (_: null, context: TaskContext) => {
     context.progress("begun");
