@@ -99,12 +99,16 @@ class ConnectionChannel implements Channel {
     const sent = before === null
       ? this.#write(message)
       : before.then(() => this.#write(message) ?? undefined);
-    if (sent === null) return null;
+    if (sent !== null) this.#await(sent);
+    return sent;
+  }
+
+  /** Apart from `send`, so that what waits holds the frame alone and not the message that it was made of. */
+  #await(sent: Promise<void>): void {
     const settled: Promise<void> = sent.catch(() => {}).then(() => {
       if (this.#sending === settled) this.#sending = null;
     });
     this.#sending = settled;
-    return sent;
   }
 
   #write(message: Message): Promise<void> | null {
