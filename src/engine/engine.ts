@@ -80,6 +80,12 @@ export function engine(options: EngineOptions): Engine {
   return new CommitQueue(options);
 }
 
+/** The group's failure as one of its writes is told it: `seq` is that write's own. */
+function ofWrite(error: unknown, { seq }: Position): unknown {
+  if (!(error instanceof DfdbError) || error.code !== "replication_timeout") return error;
+  return new DfdbError(error.code, error.message, { details: { ...error.details, seq }, cause: error });
+}
+
 class CommitQueue implements Engine {
   readonly #options: EngineOptions;
   readonly #committed: Emitter<Position>;
@@ -292,7 +298,7 @@ class CommitQueue implements Engine {
       const position = unchanged ? after : outcome.position;
       if (wait === null || !outcome.wrote) return resolve({ value, position });
       waiting.push(() => resolve({ value, position }));
-      rejects.push(reject);
+      rejects.push((error) => reject(ofWrite(error, position)));
     });
     if (wait === null) {
       if (!unchanged) this.#committed.emit(after);

@@ -1,4 +1,4 @@
-import type { DfdbError } from "../base/errors.ts";
+import { DfdbError } from "../base/errors.ts";
 import type { DocumentId } from "../base/ids.ts";
 import type { BulkOutcome, NewDocument } from "../engine/commands.ts";
 import { bulkInsert } from "../engine/commands.ts";
@@ -21,9 +21,15 @@ interface Settled {
   readonly committed: Committed<readonly BulkOutcome[]>;
 }
 
+/** Of several failures the answer tells the one that says least about what was kept: the higher. */
+const rank = (error: unknown): number => {
+  const code = error instanceof DfdbError ? error.code : "outcome_unknown";
+  return code === "outcome_unknown" ? 2 : code === "replication_timeout" ? 1 : 0;
+};
+
 /** A bulk on its way: what is collected, what is in flight, what has come of it. */
 export class BulkLoad {
-  /** The first slice that failed as a whole; nothing more is sent after it. */
+  /** Why a slice failed as a whole; nothing more is sent after it. */
   failure: { readonly error: unknown } | null = null;
   /** The log's end after the last slice that committed. */
   position: Position | null = null;
@@ -60,7 +66,7 @@ export class BulkLoad {
         this.#engine.submit(bulkInsert(this.#collection, this.#documents)).then(
           (committed) => ({ indexes, committed }),
           (error: unknown) => {
-            this.failure ??= { error };
+            if (this.failure === null || rank(error) > rank(this.failure.error)) this.failure = { error };
             return null;
           },
         ),

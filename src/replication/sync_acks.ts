@@ -197,7 +197,7 @@ class Acks implements SyncAcks {
     const when = this.#closed ? "when this node stopped" : `within ${timeoutMs} ms`;
     return new DfdbError(
       "replication_timeout",
-      `The write is durable here as entry ${seq}; ${achieved} of ${required} followers confirmed it ${when}${want}`,
+      `The write is durable here; ${achieved} of ${required} followers confirmed it ${when}${want}`,
       { details: { seq, required, achieved } },
     );
   }

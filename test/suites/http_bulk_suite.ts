@@ -19,6 +19,22 @@ function failingSlice(nth: number, error: DfdbError): (given: HttpDependencies) 
   };
 }
 
+/** The first slice is kept and times out only after the second one was refused. */
+function lateTimeout(given: HttpDependencies): HttpDependencies {
+  const { engine } = given, refusal = Promise.withResolvers<never>();
+  let slices = 0;
+  const submit: Engine["submit"] = async (plan) => {
+    if (++slices === 2) {
+      refusal.reject(new DfdbError("read_only", "refused"));
+      return refusal.promise;
+    }
+    await engine.submit(plan);
+    await refusal.promise.catch(() => {});
+    throw new DfdbError("replication_timeout", "not confirmed");
+  };
+  return { ...given, engine: { ...engine, submit, committed: engine.committed } };
+}
+
 /** `POST /collections/{c}/bulk`. */
 export function bulkSuite(it: It): void {
   it("a bulk answers as the reference does", async ({ request }) => {
@@ -146,4 +162,13 @@ export function bulkSuite(it: It): void {
     const body = await refused(request("POST", path, { body: many(2_000) }), 503, "read_only");
     assert.deepEqual([body["count"], body["ids"], body["success"]], [0, [], false]);
   });
+
+  it(
+    "a slice that may be kept decides the answer, also when another was refused before",
+    async ({ request, storage }) => {
+      const body = await refused(request("POST", path, { body: many(1_000) }), 504, "replication_timeout");
+      assert.deepEqual([body["count"], storage.log.last.seq], [0, 501]);
+    },
+    { around: lateTimeout },
+  );
 }

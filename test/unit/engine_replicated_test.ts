@@ -63,6 +63,16 @@ test("engine: a refusal and what wrote nothing are answered at once; what wrote 
   assert.equal(storage.commits, 1, "the writes are durable here");
 });
 
+test("engine: each write of a group that was not confirmed is told its own seq", async () => {
+  const { engine, waits, run } = waiting();
+  const seqs = ["a", "b"].map((id) =>
+    engine.submit(put(id)).catch(({ details }: DfdbError) => [details["seq"], details["achieved"]])
+  );
+  run();
+  waits[0]?.reject(new DfdbError("replication_timeout", "nobody", { details: { seq: 3, achieved: 0 } }));
+  assert.deepEqual(await Promise.all(seqs), [[2, 0], [3, 0]]);
+});
+
 test("engine: a group in which nothing is written asks for nothing", async () => {
   const { waits, answers, submit, run } = waiting();
   submit("bulk", bulkInsert("orders", []));
