@@ -1,6 +1,6 @@
 /**
- * `npm test`: types, format, lint, then the same test files under Node, Deno and Bun, then the clusters of real
- * processes. Prints each part's own output only when it fails, and one closing line with the sum.
+ * `npm test`: types, format, lint, then the same test files under Node, Deno and Bun, simulated worlds on each, then the
+ * clusters of real processes. Prints each part's own output only when it fails, and one closing line with the sum.
  * `npm test -- --runtime node --only unit` runs a part.
  */
 import { spawn } from "node:child_process";
@@ -47,6 +47,8 @@ const readers = {
   bun: (output: string) => counted(last(output, /^\s*(\d+) pass$/gm), last(output, /^\s*(\d+) fail$/gm)),
 };
 
+const seeds = (output: string) => counted(last(output, /: (\d+) seeds, /g), 0);
+
 const runners: Record<keyof typeof readers, (files: readonly string[]) => readonly string[]> = {
   node: (list) => ["node", "--test", "--test-reporter=spec", "--test-concurrency=2", ...list],
   deno: (list) => ["deno", "test", "-A", "--no-check", "--quiet", ...list],
@@ -67,10 +69,25 @@ function parts(): Part[] {
       list.push({ name: runtime, command: runners[runtime](shared), counts: readers[runtime] });
     }
   }
+  if (values.only === undefined || values.only === "seeds") list.push(...seedParts());
   if (single.length > 0 && (values.runtime === "all" || values.runtime === "node")) {
     list.push({ name: "clusters", command: runners.node(single), counts: readers.node });
   }
   return list;
+}
+
+/** The same worlds each time, and new ones. */
+function seedParts(): Part[] {
+  const names = (["node", "deno", "bun"] as const).filter((name) =>
+    values.runtime === "all" || values.runtime === name
+  );
+  return names.flatMap((runtime) =>
+    [["--seed", "1"], []].map((which) => ({
+      name: `${which.length === 0 ? "new" : "fixed"} ${runtime}`,
+      command: ["node", "test/sim/main.ts", "--runtime", runtime, "--runs", "200", ...which],
+      counts: seeds,
+    }))
+  );
 }
 
 function run(command: readonly string[]): Promise<{ code: number; output: string }> {
@@ -108,7 +125,7 @@ for (const part of parts()) {
   const bad = broken || (counts?.failed ?? 0) > 0;
   if (bad && !values.verbose) console.log(output);
   console.log(
-    `${bad ? "FAIL" : "ok  "} ${part.name.padEnd(9)} ${counts?.passed ?? 0} passed, ${
+    `${bad ? "FAIL" : "ok  "} ${part.name.padEnd(10)} ${counts?.passed ?? 0} passed, ${
       counts?.failed ?? 0
     } failed` +
       `${broken ? ` (the runner ended with ${code})` : ""} in ${seconds} s`,

@@ -1,4 +1,5 @@
-import { open } from "node:fs/promises";
+import { mkdir, open } from "node:fs/promises";
+import path from "node:path";
 import process from "node:process";
 import { DfdbError, messageOf } from "../../src/base/errors.ts";
 
@@ -19,5 +20,26 @@ export async function syncDirectory(folder: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
+  }
+}
+
+/** Creates a folder and what is missing above it; the name of each new one is durable in its parent. `sync` is for tests. */
+export async function makeDirectory(
+  target: string,
+  sync: typeof syncDirectory = syncDirectory,
+): Promise<void> {
+  try {
+    const first = await mkdir(target, { recursive: true });
+    if (first === undefined) return;
+    const above = path.dirname(path.resolve(first));
+    for (
+      let made = path.resolve(target);
+      made !== above && made !== path.dirname(made);
+      made = path.dirname(made)
+    ) {
+      await sync(path.dirname(made));
+    }
+  } catch (error) {
+    throw failure("create folder", target, error);
   }
 }

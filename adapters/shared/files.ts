@@ -1,8 +1,8 @@
-import { mkdir, open, readdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
+import { open, readdir, readFile, rename, rm, stat, statfs } from "node:fs/promises";
 import path from "node:path";
 import type { Files } from "../../src/runtime/files.ts";
 import { openRead, openWrite } from "./open_files.ts";
-import { codeOf, failure, syncDirectory } from "./file_tools.ts";
+import { codeOf, failure, makeDirectory, syncDirectory } from "./file_tools.ts";
 
 async function orNull<Value>(action: string, target: string, run: Promise<Value>): Promise<Value | null> {
   try {
@@ -51,14 +51,6 @@ async function writeAtomic(target: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
-async function makeDirectory(target: string): Promise<void> {
-  try {
-    await mkdir(target, { recursive: true });
-  } catch (error) {
-    throw failure("create folder", target, error);
-  }
-}
-
 async function move(from: string, to: string): Promise<void> {
   try {
     await rename(from, to);
@@ -89,7 +81,7 @@ export const files: Files = {
     return bytes === null ? null : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   },
   writeAtomic,
-  makeDirectory,
+  makeDirectory: (target) => makeDirectory(target),
   remove: async (target) => {
     await orNull("remove", target, rm(target));
   },

@@ -17,17 +17,18 @@ function rawSocket(socket: nodeNet.Socket, reset: Reset, events: SocketEvents): 
   socket.on("close", () => events.broken(new Error("closed")));
   // Listening for "data" alone would start the flow.
   socket.pause();
-  const written = (error?: Error | null): void => {
-    if (!error) events.drained();
-  };
   return {
     remote: { hostname: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 },
     resume: () => void (socket.isPaused() && socket.resume()),
     pause: () => void socket.pause(),
     write(bytes) {
-      // The callback comes also when the system took everything at once; then it finds nobody waiting.
-      socket.write(bytes, written);
-      return socket.writableLength === 0 && !socket.destroyed;
+      let taken = true;
+      // Also called, later, for what the system took at once: whoever waits by then waits for something else.
+      socket.write(bytes, (error) => {
+        if (!taken && !error) events.drained();
+      });
+      taken = socket.writableLength === 0 && !socket.destroyed;
+      return taken;
     },
     finish: (sent) => void socket.end(sent),
     close: () => void socket.destroy(),

@@ -26,17 +26,28 @@ interface Settle {
   reject(reason: unknown): void;
 }
 
+/** Calls `run` once after `delayMs`. */
+export type StartTimer = (delayMs: number, run: () => void) => { cancel(): void };
+
+const systemTimer: StartTimer = (delayMs, run) => {
+  const timer = setTimeout(run, delayMs);
+  return { cancel: () => clearTimeout(timer) };
+};
+
 /**
  * A {@linkcode Connection} on a raw socket. Life: `open` → (`closing`: our end is sent, what arrives is dropped) →
  * `over`. The streams are made when somebody asks for them; until then what arrives waits in a queue. No promise is made
  * for a write that the system takes at once. The state is always settled before the socket is touched, because a socket
  * may report back from inside the call.
  */
-export function tcpConnection(attach: (events: SocketEvents) => RawSocket): Connection {
+export function tcpConnection(
+  attach: (events: SocketEvents) => RawSocket,
+  startTimer: StartTimer = systemTimer,
+): Connection {
   let state: "open" | "closing" | "over" = "open";
   let failure: Error | null = null;
   let waiting: Settle | null = null;
-  let linger: ReturnType<typeof setTimeout> | undefined;
+  let linger: { cancel(): void } | null = null;
   let streams: Streams | null = null;
   let inputOpen = true, outputAborted = false;
   const arrivals = new Arrivals(streamBytesMax);
@@ -55,7 +66,7 @@ export function tcpConnection(attach: (events: SocketEvents) => RawSocket): Conn
   };
   const over = (): void => {
     state = "over";
-    clearTimeout(linger);
+    linger?.cancel();
     waiting?.resolve();
     waiting = null;
   };
@@ -111,10 +122,10 @@ export function tcpConnection(attach: (events: SocketEvents) => RawSocket): Conn
       socket.finish(() => {
         if (state !== "closing") return;
         endInput(null);
-        linger = setTimeout(() => {
+        linger = startTimer(lingerMs, () => {
           over();
           socket.close();
-        }, lingerMs);
+        });
         socket.resume();
       });
     });

@@ -61,6 +61,8 @@ export const limits = {
   shutdownMs: 10_000,
   lastAnswersMs: 1_000,
   stallMs: 250,
+  /** A stall shorter than this may pass between two looks; a longer one is told too short by at most so much. */
+  stallLookMs: 50,
   // storage
   pageBytes: 4096,
   cacheKiB: 32 * KiB,

@@ -3,7 +3,7 @@
  */
 import { assert } from "../base/assert.ts";
 import { DfdbError } from "../base/errors.ts";
-import type { Epoch, NodeId, RunId } from "../base/ids.ts";
+import type { NodeId, RunId } from "../base/ids.ts";
 import { epochOf } from "../base/ids.ts";
 import type { Term, TermRecord } from "../storage/log.ts";
 
@@ -125,7 +125,7 @@ function reasonOf(causes: ReadonlySet<ReadOnlyCause>): ReadOnlyReason | null {
 
 /**
  * The term to lead under when this node starts: a restart of the last leader keeps the epoch and begins a new run;
- * a database whose last run was another node's begins a higher epoch (replication contract, section 3).
+ * a database whose last run was another node's begins an epoch above all that were seen (replication contract, section 3).
  */
 export function nextTerm(
   last: TermRecord | undefined,
@@ -134,11 +134,7 @@ export function nextTerm(
   run: RunId,
 ): Term {
   assert(last === undefined || last.run !== run, "a run is drawn once");
-  const epoch: Epoch = last === undefined
-    ? epochOf(1)
-    : last.nodeId === nodeId
-    ? last.epoch
-    : epochOf(last.epoch + 1);
-  // A higher epoch that this node only heard of was another node's: not to be reused.
-  return { epoch: highestEpoch > epoch ? epochOf(highestEpoch + 1) : epoch, run };
+  // Also where a higher epoch was heard of: to go above it would make whoever has entries of it diverge by a restart.
+  if (last?.nodeId === nodeId) return { epoch: last.epoch, run };
+  return { epoch: epochOf(Math.max(last?.epoch ?? 0, highestEpoch) + 1), run };
 }

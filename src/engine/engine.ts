@@ -138,11 +138,21 @@ class CommitQueue implements Engine {
     const { storage } = this.#options;
     return new Promise((resolve, reject) => {
       this.#jobs.push(() => {
-        const ended = storage.exchange(run).finally(() => {
+        let refused: { readonly error: unknown } | null = null;
+        const attempt = (): Promise<void> =>
+          run().catch((error: unknown) => {
+            refused = { error };
+            throw error;
+          });
+        const ended = storage.exchange(attempt).finally(() => {
           this.#committed.emit(storage.log.last);
           this.#over();
         });
-        ended.then(resolve, reject);
+        ended.then(resolve, (error: unknown) => {
+          // What `run` rejects with leaves the database as it was; anything else is the database's own.
+          if (refused?.error !== error) this.#isFatal(error);
+          reject(error);
+        });
       });
       this.#schedule();
     });
@@ -187,11 +197,17 @@ class CommitQueue implements Engine {
   }
 
   #applyAtOnce(entries: readonly LogEntry[]): Position {
-    const position = this.#options.storage.write((tx) => {
-      let last = tx.position;
-      for (const entry of entries) last = tx.apply(entry);
-      return last;
-    });
+    let position: Position;
+    try {
+      position = this.#options.storage.write((tx) => {
+        let last = tx.position;
+        for (const entry of entries) last = tx.apply(entry);
+        return last;
+      });
+    } catch (error) {
+      this.#isFatal(error);
+      throw error;
+    }
     this.#committed.emit(position);
     return position;
   }
@@ -211,6 +227,7 @@ class CommitQueue implements Engine {
         this.#over();
       },
       failed: (error) => {
+        this.#isFatal(error);
         reject(error);
         this.#over();
       },
@@ -349,18 +366,26 @@ class CommitQueue implements Engine {
   #failed(group: readonly Queued[], error: unknown): void {
     if (error instanceof InvariantError) throw error; // ends the process: nothing may go on after it
     const code = error instanceof DfdbError ? error.code : "internal";
-    if (code === "io_error" || code === "data_corrupt") {
+    if (this.#isFatal(error)) {
       const unknown = new DfdbError("outcome_unknown", "The disk failed while the write was committed", {
         cause: error,
       });
       for (const queued of group) queued.reject(unknown);
-      this.#options.onFatal(error as DfdbError);
     } else if (group.length > 1 && code !== "disk_full" && !this.#gateRefuses()) {
       for (const queued of group) this.#commit([queued]);
     } else {
       if (code === "disk_full") this.#options.onDiskFull(error as DfdbError);
       for (const queued of group) queued.reject(error);
     }
+  }
+
+  /** True, and the node is told, when the disk or the file failed: nothing more can be written. */
+  #isFatal(error: unknown): boolean {
+    if (!(error instanceof DfdbError) || (error.code !== "io_error" && error.code !== "data_corrupt")) {
+      return false;
+    }
+    this.#options.onFatal(error);
+    return true;
   }
 
   #gateRefuses(): boolean {

@@ -9,18 +9,27 @@ import type { ReadOnlyCause, Role } from "../cluster/role.ts";
 import type { DurableFollower, RefusedFollower } from "../replication/types.ts";
 import type { LogReader } from "../storage/log.ts";
 import type { KeptState } from "./kept_state.ts";
+import type { MirrorPosition } from "./mirrors.ts";
 
 export interface BehindFollowers {
-  /** The sidecar was ahead when this process started, and no peer has said yet what there was. */
+  /**
+   * The sidecar is ahead of the data file, and nothing has shown yet what there was: neither a follower that was found, nor a
+   * leader that this node has caught up with, nor `giveUp`; and nothing was written under this node's own run.
+   */
   readonly suspicious: boolean;
-  /** The data file is older than its sidecar. */
-  mirrorAhead(): void;
+  /** The data file is older than its sidecar, which says `mirror`. */
+  mirrorAhead(mirror: MirrorPosition): void;
   /** This node begins to serve followers. */
   leads(): void;
   onAhead(follower: RefusedFollower): void;
   onFound(follower: DurableFollower): void;
-  /** A new epoch has begun: what was missing is given up. */
-  forget(): void;
+  /** This node begins to follow: its leader judges what the followers it had hold. */
+  follows(): void;
+  /**
+   * What is missing is given up with the run that `begin` begins. Until it has settled nobody's being ahead counts: a follower
+   * may be judged by the old run's end until the new one's first entry is there.
+   */
+  giveUp(begin: () => Promise<unknown>): Promise<void>;
 }
 
 export interface BehindFollowersOptions {
@@ -28,10 +37,16 @@ export interface BehindFollowersOptions {
   readonly kept: KeptState;
   readonly log: LogReader;
   readonly logger: Logger;
+  /** This node follows, and a leader in whose history it is has nothing that is not here. */
+  readonly upToDate: () => boolean;
 }
 
-export function behindFollowers({ role, kept, log, logger }: BehindFollowersOptions): BehindFollowers {
-  let suspicious = false;
+export function behindFollowers(
+  { role, kept, log, logger, upToDate }: BehindFollowersOptions,
+): BehindFollowers {
+  /** What the sidecar said that was ahead. */
+  let mirror: MirrorPosition | null = null;
+  let givingUp = false;
   const ahead = new Set<NodeId>();
   const set = (cause: ReadOnlyCause, on: boolean): void => {
     if (role.readOnlyCauses.has(cause) === on) return;
@@ -43,31 +58,47 @@ export function behindFollowers({ role, kept, log, logger }: BehindFollowersOpti
     });
   };
   const wroteNothing = (): boolean => role.leadership !== null && log.last.run !== role.leadership.run;
+  const suspicious = (): boolean => {
+    if (mirror === null) return false;
+    const { epoch, seq } = log.last;
+    const reached = epoch > mirror.epoch || (epoch === mirror.epoch && seq >= mirror.seq);
+    if (role.leadership === null ? reached || upToDate() : !wroteNothing()) mirror = null;
+    return mirror !== null;
+  };
   const suspect = (): void => {
-    if (suspicious && role.kind === "leader" && wroteNothing()) set("mirror_ahead", true);
+    if (suspicious() && role.kind === "leader") set("mirror_ahead", true);
   };
   return {
     get suspicious() {
-      return suspicious;
+      return suspicious();
     },
-    mirrorAhead() {
-      suspicious = true;
+    mirrorAhead(position) {
+      mirror = position;
       suspect();
     },
     leads: suspect,
     onAhead(follower) {
+      if (givingUp) return;
       ahead.add(follower.nodeId);
       if (wroteNothing()) set("follower_ahead", true);
     },
     onFound({ nodeId, seq }) {
       if (ahead.delete(nodeId) && ahead.size === 0) set("follower_ahead", false);
       if (seq === 0) return; // an empty follower knows nothing of what there was
-      suspicious = false;
+      mirror = null;
       set("mirror_ahead", false);
     },
-    forget() {
-      suspicious = false;
+    follows() {
       ahead.clear();
+    },
+    async giveUp(begin) {
+      givingUp = true;
+      try {
+        await begin();
+      } finally {
+        givingUp = false;
+        if (!wroteNothing()) ahead.clear();
+      }
     },
   };
 }

@@ -17,7 +17,7 @@ import { openNodeStore } from "../storage/sqlite/open_node_store.ts";
 import { openStorage } from "../storage/sqlite/open_storage.ts";
 import { behindFollowers } from "./behind_followers.ts";
 import type { KeptState } from "./kept_state.ts";
-import { keptState } from "./kept_state.ts";
+import { epochNote, keptState } from "./kept_state.ts";
 import { maintenance } from "./maintenance.ts";
 import { mirrors } from "./mirrors.ts";
 import type { ReplicationParts } from "./replication.ts";
@@ -91,7 +91,11 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
   const engine = makeEngine({
     storage,
     clock,
-    gate: () => role.gate(),
+    gate: () => {
+      const leadership = role.gate();
+      kept.saw(leadership.epoch); // before anything is written under it
+      return leadership;
+    },
     replicated: (position) => replication?.acks?.wait(position) ?? null,
     onFatal: fail,
     onDiskFull: (error) =>
@@ -99,7 +103,8 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
         error: error.message,
       }),
   });
-  const { committed } = engine;
+  const { committed } = engine, note = epochNote(kept, logger);
+  undo.push(committed.subscribe(({ epoch }) => note(epoch)));
   undo.push(() => role.close());
   const stalls = stallMonitor(clock, logger);
   undo.push(() => stalls.stop());
@@ -125,17 +130,26 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
       onFatal: fail,
     }),
   );
-  const behind = behindFollowers({ role, kept, log: storage.log, logger });
+  const behind = behindFollowers({
+    role,
+    kept,
+    log: storage.log,
+    logger,
+    upToDate: () => replication?.following?.status().state === "streaming",
+  });
   const mirror = await mirrors({
     dataPath: paths.data,
     files,
     clock,
     logger,
     committed,
-    onAhead(missingEntries) {
-      logger.warn("the data file is older than its sidecar", { missingEntries });
-      behind.mirrorAhead();
+    onAhead(position) {
+      logger.warn("the data file is older than its sidecar", {
+        missingEntries: Math.max(0, position.seq - committed.value.seq),
+      });
+      behind.mirrorAhead(position);
     },
+    hold: () => behind.suspicious,
   });
   undo.push(() => mirror.close());
   const resync = await makeResync({
@@ -227,16 +241,13 @@ function takeRole(
   const kind = asked !== "kept" ? asked : kept.role === "follower" ? "follower" : "none";
   for (const cause of kept.readOnlyCauses) role.setReadOnly(cause, true);
   const lastTerm = storage.log.terms.at(-1);
-  let epoch: number = lastTerm?.epoch ?? 0;
   if (kind === "follower") {
     role.follow();
   } else {
     const run = runIdOf(hex(runtime.random.bytes(16)));
-    const term = nextTerm(lastTerm, nodeStore.nodeId, kept.highestEpoch, run);
-    epoch = Math.max(epoch, term.epoch);
-    role.lead(kind, term);
+    role.lead(kind, nextTerm(lastTerm, nodeStore.nodeId, kept.highestEpoch, run));
   }
-  kept.save({ epoch }); // before anything is written under it
+  kept.save({ epoch: lastTerm?.epoch ?? 0 });
   return { role, kept };
 }
 

@@ -13,9 +13,8 @@ import type { Position } from "../storage/log.ts";
 import type { SnapshotOffer } from "../wire/message.ts";
 import { checksumOfPieces } from "./snapshot_file.ts";
 
-const pieceBytes = limits.snapshotPieceBytes;
 /** The received bytes are made durable each time so many came: what a crash can cost. */
-const syncBytes = 32 * pieceBytes;
+const syncBytes = 32 * limits.snapshotPieceBytes;
 
 export interface IncomingSnapshot {
   readonly path: string;
@@ -91,7 +90,10 @@ export async function incomingSnapshot(
       const { id, bytes, position, offset } = offer;
       await close();
       if (offset > 0) {
-        if (held?.id !== id || held.bytes !== bytes || offset > resumeAt(held) || offset % pieceBytes !== 0) {
+        if (
+          held?.id !== id || held.bytes !== bytes || offset > resumeAt(held) ||
+          offset % limits.snapshotPieceBytes !== 0
+        ) {
           throw new DfdbError("corrupt", `snapshot ${id} cannot go on at byte ${offset} here`);
         }
         file = await files.openWrite(path, { truncate: false });
@@ -136,13 +138,13 @@ export async function incomingSnapshot(
 }
 
 function resumeAt({ received, bytes }: Held): number {
-  const lastPiece = Math.max(0, Math.ceil(bytes / pieceBytes) - 1);
-  return Math.min(Math.floor(received / pieceBytes), lastPiece) * pieceBytes;
+  const lastPiece = Math.max(0, Math.ceil(bytes / limits.snapshotPieceBytes) - 1);
+  return Math.min(Math.floor(received / limits.snapshotPieceBytes), lastPiece) * limits.snapshotPieceBytes;
 }
 
 /** Forgets what is here from `offset` on, a multiple of the piece size. */
 function cut(held: Held, offset: number): void {
-  held.crcs.length = offset / pieceBytes;
+  held.crcs.length = offset / limits.snapshotPieceBytes;
   held.received = offset;
   held.unread = 0;
   held.crc = 0;
@@ -151,11 +153,14 @@ function cut(held: Held, offset: number): void {
 /** Adds bytes that follow what was received. */
 function count(held: Held, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) {
-    const length = Math.min(bytes.length - at, pieceBytes - held.received % pieceBytes);
+    const length = Math.min(
+      bytes.length - at,
+      limits.snapshotPieceBytes - held.received % limits.snapshotPieceBytes,
+    );
     held.crc = crc32(bytes.subarray(at, at + length), held.crc);
     held.received += length;
     at += length;
-    if (held.received % pieceBytes !== 0 && held.received !== held.bytes) continue;
+    if (held.received % limits.snapshotPieceBytes !== 0 && held.received !== held.bytes) continue;
     held.crcs.push(held.crc);
     held.crc = 0;
   }
@@ -187,7 +192,10 @@ async function readAgain(files: Files, path: string, held: Held): Promise<void> 
   const file = await files.openRead(path);
   try {
     while (file !== null && held.received < held.unread) {
-      const bytes = await file.read(held.received, Math.min(pieceBytes, held.unread - held.received));
+      const bytes = await file.read(
+        held.received,
+        Math.min(limits.snapshotPieceBytes, held.unread - held.received),
+      );
       if (bytes.length === 0) break;
       count(held, bytes);
     }

@@ -35,23 +35,24 @@ export function maintenance(options: MaintenanceOptions): () => Promise<void> {
   const nextSlice = slices(options, () => {
     if (moving === null && options.storage.checkpointIfDue()) moving = move();
   });
-  let scheduled = false, stopped = false, full = false, timer: Timer | null = null;
+  let scheduled = false, stopped = false, told: string | null = null, timer: Timer | null = null;
   const run = (): void => {
     scheduled = false;
     if (stopped) return;
     try {
       if (nextSlice()) schedule();
-      full = false;
+      told = null;
     } catch (error) {
       failed(error);
     }
   };
   const failed = (error: unknown): void => {
     if (!(error instanceof DfdbError)) throw error;
-    if (error.code !== "disk_full") return onFatal(error);
+    const { code } = error;
+    if (code === "io_error" || code === "data_corrupt") return onFatal(error);
     // Nothing is lost: the WAL and the log stay as long as they are. The next commit or minute tries again.
-    if (!full) logger.warn("the disk is full: the data file cannot be tidied", { error: error.message });
-    full = true;
+    if (told !== code) logger.warn("the data file cannot be tidied", { code, reason: error.message });
+    told = code;
   };
   const move = async (): Promise<void> => {
     try {
@@ -100,7 +101,7 @@ function slices(
   let now: WallMs | null = null;
   const next = (): boolean => {
     checkpoint();
-    if (storage.reclaim()) return true;
+    const dropped = storage.reclaim();
     const hold = held?.();
     const more = storage.trimLog({
       ...(hold === undefined ? {} : { hold: { from: hold.from, bytesMax: logBytesMax + hold.bytes } }),
@@ -108,7 +109,7 @@ function slices(
       age: now === null ? null : { msMax: logAgeMs, now },
     });
     if (!more) now = null;
-    return more;
+    return dropped || more;
   };
   return Object.assign(next, { lookAtAge: () => void (now = wallNow()) });
 }

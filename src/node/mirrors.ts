@@ -15,19 +15,27 @@ export interface Mirrors {
   close(): Promise<void>;
 }
 
+/** What the sidecars say, 0 where they say nothing. */
+export interface MirrorPosition {
+  readonly seq: number;
+  readonly epoch: number;
+}
+
 export interface MirrorOptions {
   readonly dataPath: string;
   readonly files: Files;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly committed: Signal<Position>;
-  /** The data file is older than its sidecar, by so many entries (0: only its epoch is). Called before that is overwritten. */
-  readonly onAhead: (missingEntries: number) => void;
+  /** The data file is older than its sidecar, which holds this. Called before anything is overwritten. */
+  readonly onAhead: (mirror: MirrorPosition) => void;
+  /** While true, what is on the disk stays: nobody has said yet what a sidecar that is ahead knew of. */
+  readonly hold: () => boolean;
 }
 
 /** Compares the mirrors with the database, rewrites what differs, then follows the commits at most every 200 ms. */
 export async function mirrors(options: MirrorOptions): Promise<Mirrors> {
-  const { dataPath, files, clock, logger, committed, onAhead } = options;
+  const { dataPath, files, clock, logger, committed, onAhead, hold } = options;
   const seqPath = `${dataPath}.followerseq`, termPath = `${dataPath}.term`;
   const written = {
     seq: await readMirror(files, seqPath, logger),
@@ -35,7 +43,7 @@ export async function mirrors(options: MirrorOptions): Promise<Mirrors> {
   };
   const { seq, epoch } = committed.value;
   if ((written.seq ?? 0) > seq || (written.epoch ?? 0) > epoch) {
-    onAhead(Math.max(0, (written.seq ?? 0) - seq));
+    onAhead({ seq: written.seq ?? 0, epoch: written.epoch ?? 0 });
   } else if (seq > 0 && (written.seq !== seq || written.epoch !== epoch)) {
     logger.warn("position mirrors differ from the database and are written anew", {
       mirrorSeq: written.seq,
@@ -47,6 +55,7 @@ export async function mirrors(options: MirrorOptions): Promise<Mirrors> {
   let timer: Timer | null = null;
   let writing: Promise<void> = Promise.resolve();
   const write = async (): Promise<void> => {
+    if (hold()) return;
     const now = committed.value;
     try {
       if (written.epoch !== now.epoch) await files.writeAtomic(termPath, number8(now.epoch));

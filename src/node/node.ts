@@ -1,5 +1,6 @@
 /** The composition root of `dfdb serve`: a database of this node, and HTTP in front of it. */
 import type { DfdbError } from "../base/errors.ts";
+import type { NodeId } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Role, RoleKind } from "../cluster/role.ts";
@@ -20,6 +21,7 @@ export interface RunningNode {
   /** Port of the replication wire when this node leads with one, else null. */
   readonly replicationPort: number | null;
   readonly dataDir: string;
+  readonly nodeId: NodeId;
   readonly storage: Storage;
   readonly engine: Engine;
   readonly role: Role;
@@ -63,6 +65,7 @@ export async function startNode(runtime: Runtime, settings: Settings, logger: Lo
         return replication.server?.port ?? null;
       },
       dataDir,
+      nodeId: database.nodeStore.nodeId,
       storage,
       engine,
       role,

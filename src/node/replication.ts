@@ -20,6 +20,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { NodeStore, Storage } from "../storage/storage.ts";
 import type { BehindFollowers } from "./behind_followers.ts";
 import type { KeptState } from "./kept_state.ts";
+import { epochNote } from "./kept_state.ts";
 import type { Settings } from "./settings.ts";
 
 export interface ReplicationParts {
@@ -72,7 +73,7 @@ export function waitsFor({ runtime, settings, sync }: ReplicationParts): SyncAck
 
 /** Throws `port_in_use` when the port is taken. */
 export function serve(parts: ReplicationParts, listen: ListenFor, acks: SyncAcks): Promise<FollowerServer> {
-  const { runtime, settings, logger, storage, engine, role, behind, snapshots, tls } = parts;
+  const { runtime, settings, logger, storage, engine, role, kept, behind, snapshots, tls } = parts;
   const secret = listen.secret ?? settings.replicationSecret;
   const hostname = listen.hostname ?? settings.replicationBind ?? (secret === null ? "127.0.0.1" : "0.0.0.0");
   return serveFollowers({
@@ -92,6 +93,7 @@ export function serve(parts: ReplicationParts, listen: ListenFor, acks: SyncAcks
       behind.onFound(follower);
       acks.found(follower);
     },
+    onEpoch: epochNote(kept, logger),
     tls: tls.server,
   });
 }
@@ -114,6 +116,7 @@ export function follow(parts: ReplicationParts, leader: LeaderAt): LeaderFollowi
     resync,
     tls: tls.client,
     onLeaderHint: ({ httpUrl }) => role.setLeaderHttpUrl(httpUrl),
+    onEpoch: epochNote(kept, logger),
     tuning: tuning(settings),
   });
 }

@@ -100,7 +100,7 @@ class Control implements Replication {
       if (role.readOnly.reason === "behind_followers") role.setReadOnly("operator", true);
       role.setReadOnly("mirror_ahead", false);
       role.setReadOnly("follower_ahead", false);
-      behind.forget();
+      behind.follows();
       kept.save({ role: "follower" });
       role.follow();
       role.setLeaderHttpUrl(null);
@@ -137,12 +137,24 @@ class Control implements Replication {
         epoch: epochOf(epochAfter(kept, ...epochs)),
         run: runIdOf(hex(runtime.random.bytes(16))),
       };
-      kept.save({ causes: new Set(), epoch: term.epoch });
-      for (const cause of [...role.readOnlyCauses]) role.setReadOnly(cause, false);
-      behind.forget();
-      role.lead(kind, term);
-      logger.warn("what followers hold more is given up: a new epoch begins", { epoch: term.epoch });
-      await engine.submit(beginRun);
+      const causes = [...role.readOnlyCauses];
+      // Until the run has begun nothing is accepted yet: after a crash here it has to be asked for again.
+      kept.save({ causes: new Set([...causes, "follower_ahead"]), epoch: term.epoch });
+      await behind.giveUp(async () => {
+        for (const cause of causes) role.setReadOnly(cause, false);
+        role.lead(kind, term);
+        logger.warn("what followers hold more is given up: a new epoch begins", { epoch: term.epoch });
+        try {
+          await engine.submit(beginRun);
+        } catch (error) {
+          if (storage.log.last.run !== term.run) {
+            for (const cause of causes) role.setReadOnly(cause, true);
+          }
+          throw error;
+        } finally {
+          kept.save();
+        }
+      });
       return term;
     });
   }
@@ -197,8 +209,7 @@ class Control implements Replication {
   #facts(): RoleFacts {
     const { role, kept, storage } = this.#parts;
     const refused = this.#server?.refused() ?? [];
-    const own = role.leadership?.epoch ?? 0;
-    const heard = Math.max(kept.highestEpoch, ...refused.map(({ position }) => position.epoch));
+    const own = role.leadership?.epoch ?? 0, heard = kept.highestEpoch;
     return {
       kind: role.kind,
       readOnlyReason: role.readOnly.reason,

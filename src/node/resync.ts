@@ -1,13 +1,15 @@
 /** How a follower takes over a state that it cannot reach by the log: what is its own rescued, a snapshot received and installed. */
 import { DfdbError } from "../base/errors.ts";
-import type { DatabaseId, NodeId } from "../base/ids.ts";
+import type { DatabaseId, NodeId, Seq } from "../base/ids.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Signal } from "../base/signal.ts";
+import { isInHistory } from "../replication/judge_position.ts";
 import type { Resync } from "../replication/types.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Position } from "../storage/log.ts";
 import { samePosition } from "../storage/log.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { SnapshotOffer } from "../wire/message.ts";
 import { checkRoom } from "./disk_room.ts";
 import { incomingSnapshot } from "./incoming_snapshot.ts";
 import { rescue } from "./rescue.ts";
@@ -38,20 +40,34 @@ export interface ClosableResync extends Resync {
 export async function resync(options: ResyncOptions): Promise<ClosableResync> {
   const { runtime: { files, workers, crashPoint }, storage, dataPath, logger, committed } = options;
   const { log } = storage;
-  const passed = (position: Position): boolean => isInHistory(storage, position);
+  const passed = (position: Position): boolean => isInHistory(log, position);
   const incoming = await incomingSnapshot(files, dataPath, passed);
-  let installing = false;
+  let before: Promise<unknown> = Promise.resolve();
+  /** What is done to the incoming file is done one after the other, also what no leader asked for. */
+  const inOrder = <Result>(run: () => Promise<Result>): Promise<Result> => {
+    const done = before.then(run, run);
+    before = done;
+    return done;
+  };
 
   // It streams again without the snapshot that was cut off.
+  const dropPassed = async (): Promise<void> => {
+    if (incoming.held !== null && passed(incoming.held.position)) await incoming.discard();
+  };
   const unsubscribe = committed.subscribe(({ seq }) => {
-    if (installing || incoming.held === null || seq < incoming.held.position.seq) return;
-    incoming.discard().catch((error) =>
+    if (incoming.held === null || seq < incoming.held.position.seq) return;
+    inOrder(dropPassed).catch((error) =>
       logger.warn("a snapshot that is not needed could not be deleted", { error: String(error) })
     );
   });
 
+  /** The end that is rescued, and what of it the leader has too; null: nothing is. */
+  let rescued: { readonly last: Position; readonly common: Seq | null } | null = null;
+  /** What has to be in a snapshot: all that is here, or of what is rescued that which the leader has too. */
+  const least = (): number =>
+    rescued !== null && samePosition(rescued.last, log.last) ? rescued.common ?? 0 : log.last.seq;
   const refuseOlder = ({ seq, ...rest }: Position): void => {
-    if (seq >= log.last.seq || !passed({ seq, ...rest })) return;
+    if (seq >= least() || !passed({ seq, ...rest })) return;
     throw new DfdbError(
       "conflict",
       `The snapshot ends at entry ${seq}; this node is at ${log.last.seq} already`,
@@ -89,50 +105,49 @@ export async function resync(options: ResyncOptions): Promise<ClosableResync> {
     }
   };
 
+  const begin = async (offer: SnapshotOffer): Promise<void> => {
+    refuseOlder(offer.position);
+    await checkRoom(files, dataPath, roomFor(offer, storage.stats().fileBytes), "installing a snapshot");
+    await incoming.begin(offer);
+    crashPoint("incoming:begun");
+  };
+
+  const finish = async (checksum: number): Promise<Position> => {
+    try {
+      await incoming.finish(checksum);
+      crashPoint("incoming:whole");
+      const { held } = incoming;
+      if (held === null) throw new DfdbError("corrupt", "there is no snapshot to install");
+      await install(held.position);
+      logger.info("installed a snapshot", { id: held.id, bytes: held.bytes, seq: held.position.seq });
+    } catch (error) {
+      if (discards(error)) await incoming.discard();
+      throw error;
+    }
+    await incoming.discard();
+    crashPoint("incoming:discarded");
+    return log.last;
+  };
+
   return {
-    resumable: () => incoming.resumable(),
-    async begin(offer) {
-      refuseOlder(offer.position);
-      await checkRoom(files, dataPath, roomFor(offer, storage.stats().fileBytes), "installing a snapshot");
-      await incoming.begin(offer);
-      crashPoint("incoming:begun");
+    resumable: () => inOrder(() => incoming.resumable()),
+    begin: (offer) => inOrder(() => begin(offer)),
+    write: (offset, bytes) =>
+      inOrder(async () => {
+        await incoming.write(offset, bytes);
+        crashPoint("incoming:piece");
+      }),
+    install: (checksum) => inOrder(() => finish(checksum)),
+    async rescue(common) {
+      const { last } = log;
+      await rescue(options, common);
+      rescued = { last, common };
     },
-    async write(offset, bytes) {
-      await incoming.write(offset, bytes);
-      crashPoint("incoming:piece");
-    },
-    async install(checksum) {
-      installing = true;
-      try {
-        await incoming.finish(checksum);
-        crashPoint("incoming:whole");
-        const { held } = incoming;
-        if (held === null) throw new DfdbError("corrupt", "there is no snapshot to install");
-        await install(held.position);
-        logger.info("installed a snapshot", { id: held.id, bytes: held.bytes, seq: held.position.seq });
-      } catch (error) {
-        if (discards(error)) await incoming.discard();
-        throw error;
-      } finally {
-        installing = false;
-      }
-      await incoming.discard();
-      crashPoint("incoming:discarded");
-      return log.last;
-    },
-    rescue: (common) => rescue(options, common),
     async close() {
       unsubscribe();
-      await incoming.close();
+      await inOrder(() => incoming.close());
     },
   };
-}
-
-/** True when the log went through this position, or must have, because it was trimmed behind it. */
-function isInHistory({ log }: Pick<Storage, "log">, position: Position): boolean {
-  if (position.seq > log.last.seq) return false;
-  const here = log.at(position.seq);
-  return here !== "ahead" && here !== "compacted" && samePosition(here, position);
 }
 
 /** The rest of the file; once more as the write-ahead log of its installation; and what the data file grows by. */

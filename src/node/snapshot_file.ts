@@ -4,8 +4,6 @@ import { DfdbError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Files, ReadableFile } from "../runtime/files.ts";
 
-const pieceBytes = limits.snapshotPieceBytes;
-
 export interface SnapshotFile {
   /** Exactly `length` bytes. Rejects with `io_error`. */
   read(offset: number, length: number): Promise<Uint8Array>;
@@ -29,11 +27,14 @@ export async function snapshotFile(files: Files, path: string, bytes: number): P
     await file?.close();
     throw new DfdbError("io_error", `${path} has ${file?.size ?? "no"} bytes, not ${bytes}`);
   }
-  const crcs = new Array<number | undefined>(Math.ceil(bytes / pieceBytes)).fill(undefined);
+  const crcs = new Array<number | undefined>(Math.ceil(bytes / limits.snapshotPieceBytes)).fill(undefined);
   const read = async (offset: number, length: number): Promise<Uint8Array> => {
     const read = await exactly(file, path, offset, length);
-    if (offset % pieceBytes === 0 && length === Math.min(pieceBytes, bytes - offset)) {
-      crcs[offset / pieceBytes] ??= crc32(read);
+    if (
+      offset % limits.snapshotPieceBytes === 0 &&
+      length === Math.min(limits.snapshotPieceBytes, bytes - offset)
+    ) {
+      crcs[offset / limits.snapshotPieceBytes] ??= crc32(read);
     }
     return read;
   };
@@ -42,8 +43,8 @@ export async function snapshotFile(files: Files, path: string, bytes: number): P
     async checksum() {
       const known: number[] = [];
       for (const [i, crc] of crcs.entries()) {
-        const offset = i * pieceBytes;
-        if (crc === undefined) await read(offset, Math.min(pieceBytes, bytes - offset));
+        const offset = i * limits.snapshotPieceBytes;
+        if (crc === undefined) await read(offset, Math.min(limits.snapshotPieceBytes, bytes - offset));
         known.push(crcs[i] as number);
       }
       return checksumOfPieces(known);

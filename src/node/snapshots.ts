@@ -5,10 +5,10 @@ import type { Seq, WallMs } from "../base/ids.ts";
 import { seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Logger } from "../base/logger.ts";
+import { judgePosition } from "../replication/judge_position.ts";
 import type { SnapshotLease, SnapshotSource } from "../replication/types.ts";
 import type { Runtime, Timer } from "../runtime/runtime.ts";
 import type { Position } from "../storage/log.ts";
-import { samePosition } from "../storage/log.ts";
 import type { Storage } from "../storage/storage.ts";
 import { checkRoom } from "./disk_room.ts";
 import { leftBy } from "./left_by.ts";
@@ -70,6 +70,9 @@ interface Making {
   readonly made: Promise<Kept>;
 }
 
+/** So many that nobody reads are kept, the newest ones. */
+const unreadMax = 2;
+
 /** A kept snapshot is worth more than a new one while the log after it is below this, or below half of it. */
 const reuseLogBytes = 64 * 1024 * 1024;
 
@@ -92,6 +95,8 @@ export async function snapshotSource(options: SnapshotSourceOptions): Promise<Sn
 
   const unused = (snapshot: Kept): void => {
     if (stop.signal.aborted) return remove(snapshot);
+    for (const old of kept.filter(({ readers }) => readers === 0).slice(unreadMax)) remove(old);
+    if (!kept.includes(snapshot)) return;
     snapshot.timer = clock.timer(limits.snapshotKeepMs, () => remove(snapshot));
   };
 
@@ -174,9 +179,7 @@ export async function snapshotSource(options: SnapshotSourceOptions): Promise<Sn
 
 /** True while the log has everything after the snapshot. */
 function goesOn({ position }: Kept, { log }: Pick<Storage, "log">): boolean {
-  if (log.first > position.seq + 1) return false;
-  const here = log.at(position.seq);
-  return here === "compacted" || (here !== "ahead" && samePosition(here, position));
+  return judgePosition(log, position) === null;
 }
 
 function isNear({ position, bytes }: Kept, { log }: Pick<Storage, "log">): boolean {

@@ -20,8 +20,6 @@ export interface StallMonitor {
   stop(): void;
 }
 
-/** A stall shorter than this may pass between two looks; a longer one is told too short by at most so much. */
-const everyMs = 50;
 const warnEveryMs = 60_000;
 
 export function stallMonitor(clock: Clock, logger: Logger): StallMonitor {
@@ -38,6 +36,7 @@ export function stallMonitor(clock: Clock, logger: Logger): StallMonitor {
     logger.warn("the main thread was held", { ms: Math.round(lateMs), timesSinceStart: over });
   };
   const next = (): void => {
+    const everyMs = limits.stallLookMs;
     const due = clock.monotonic() + everyMs;
     timer = clock.timer(everyMs, () => {
       note(Math.max(0, clock.monotonic() - due));

@@ -11,10 +11,12 @@ export interface Found {
 
 /**
  * Finds the last entry that this node and its leader have in common. Two nodes that agree at an entry agree on all before
- * it, so halving finds it: about log2 of the log's length in questions. The own log must not change meanwhile.
+ * it, so halving finds it: about log2 of the log's length in questions. The own log may be trimmed meanwhile, nothing else.
  */
 export class Bisection {
   readonly #log: LogReader;
+  /** The entry before the first one that was kept at the beginning. */
+  readonly #before: number;
   /** The leader has this one; null until the first answer. */
   #same: number | null;
   /** The leader does not have this one. */
@@ -23,24 +25,29 @@ export class Bisection {
   /** `last` is not in the leader's history, nor is anything after `leaderSeq`. */
   constructor(log: LogReader, leaderSeq: Seq) {
     this.#log = log;
-    const before = log.first - 1;
+    const before = this.#before = log.first - 1;
     this.#same = before === 0 ? 0 : null;
     this.#other = Math.max(before + 1, Math.min(log.last.seq, leaderSeq + 1));
   }
 
   /** What to ask next, or the end. */
   get next(): Seq | Found {
-    if (this.#same === null) return seqOf(this.#log.first - 1);
-    if (this.#other - this.#same <= 1) return { common: seqOf(this.#same) };
+    if (this.#same === null) return seqOf(this.#before);
+    if (this.#other - this.#same <= 1) {
+      return { common: this.#same < this.#log.first - 1 ? null : seqOf(this.#same) };
+    }
     return seqOf(this.#same + Math.floor((this.#other - this.#same) / 2));
   }
 
   /** Takes an answer to `next`. `corrupt`: one run, two contents; `bad_frame`: no answer to what was asked. */
   answered(probed: Probed): DfdbError | Found | null {
-    const { seq, term, chain } = probed, here = this.#log.at(seq);
-    if (seq !== this.next || typeof here !== "object") {
+    const { seq, term, chain } = probed;
+    if (seq !== this.next) {
       return new DfdbError("bad_frame", `the leader tells of entry ${seq}, which was not asked for`);
     }
+    const here = this.#log.at(seq);
+    // Trimmed since the question: what is in common may be before all that is still held.
+    if (typeof here !== "object") return { common: null };
     const theirs = term === null ? null : { seq, ...term, chain: chain ?? here.chain };
     if (theirs !== null && samePosition(here, theirs)) this.#same = seq;
     else if (theirs !== null && sameTerm(here, theirs)) {

@@ -102,11 +102,12 @@ class Following implements LeaderFollowing {
   }
 
   #apply(entries: readonly LogEntry[]): void {
-    const done = (position: Position): void => this.#feed({ type: "applied", position });
+    const done = (position: Position, slowly = true): void =>
+      this.#feed({ type: "applied", position, slowly });
     this.#guard(() => {
       const applied = this.#options.apply(entries);
-      if (!(applied instanceof Promise)) return done(applied);
-      this.#tasks.add(applied.then(done, (thrown) => this.#applyFailed(thrown)));
+      if (!(applied instanceof Promise)) return done(applied, false);
+      this.#tasks.add(applied.then((position) => done(position), (thrown) => this.#applyFailed(thrown)));
     });
   }
 
@@ -177,6 +178,8 @@ class Following implements LeaderFollowing {
 
   async #onMessage(link: Link, message: Message): Promise<void> {
     this.#feedFrom(link, { type: "message", message });
+    const { term } = this.#session.leader;
+    if (term !== null) this.#options.onEpoch(term.epoch);
     // Not reading is what makes the leader slow down.
     while (this.#session.congested && this.#link === link) {
       await new Promise<void>((resolve) => void (this.#wake = resolve));

@@ -19,7 +19,8 @@ export type FollowerInput =
   | { readonly type: "ended"; readonly error: DfdbError }
   /** The macrotask that `applySoon` asked for has come. */
   | { readonly type: "applyNow" }
-  | { readonly type: "applied"; readonly position: Position }
+  /** `slowly`: not in one go, so that the time until now does not tell what it cost. */
+  | { readonly type: "applied"; readonly position: Position; readonly slowly?: boolean }
   | { readonly type: "applyFailed"; readonly error: DfdbError }
   /** Entries after `seq` wait from now on; null: none does. */
   | { readonly type: "hold"; readonly seq: Seq | null }

@@ -85,11 +85,8 @@ export class FollowerLink implements RosterMember {
   describe(): ConnectedFollower | null {
     const { session } = this, { log, runtime } = this.#options.serve, { hello, window } = session;
     if (!session.established || hello === null) return null;
-    const oldest = window.acked.seq < log.last.seq
-      // Where it was trimmed away, the first entry kept is the oldest that can tell its age.
-      ? log.entries(seqOf(Math.max(window.acked.seq, log.first - 1)), { bytesMax: 1, entriesMax: 1 })
-      : [];
-    const entry = oldest === "compacted" ? undefined : oldest[0];
+    // Where it was trimmed away, the first entry kept is the oldest that can tell its age.
+    const oldest = log.wallMsAt(seqOf(Math.max(window.acked.seq + 1, log.first)));
     return {
       nodeId: hello.nodeId,
       nodeName: hello.nodeName,
@@ -100,7 +97,7 @@ export class FollowerLink implements RosterMember {
       sentSeq: window.sent.seq,
       ackedSeq: window.acked.seq,
       lagSeq: Math.max(0, log.last.seq - window.acked.seq),
-      lagMs: entry === undefined ? 0 : Math.max(0, runtime.clock.wall() - entry.wallMs),
+      lagMs: oldest === null ? 0 : Math.max(0, runtime.clock.wall() - oldest),
       bytesInFlight: window.bytesInFlight,
       bytesBehind: log.bytesAfter(window.acked.seq),
       state: session.state,
@@ -185,6 +182,7 @@ export class FollowerLink implements RosterMember {
     const follower = { nodeId, nodeName, code, message, position, atMs: serve.runtime.clock.wall() };
     refused.add(follower);
     if (code === "ahead" && !this.#established) serve.onAhead(follower);
+    if (code === "stale_epoch") serve.onEpoch(position.epoch);
   }
 
   #isNews(code: string): boolean {

@@ -18,8 +18,8 @@ export interface FollowerResyncOptions {
 /** Steps of a re-sync, named by the state that is shown meanwhile. */
 type Step = "diverged" | "rescuing" | "snapshot" | "installing";
 
-/** Bytes that came and are not written: above it nothing more is read. */
-const pendingBytesMax = 4 * limits.snapshotPieceBytes;
+/** Pieces that came and are not written: above it nothing more is read. */
+const pendingPiecesMax = 4;
 
 /**
  * One connection on which a follower takes a snapshot instead of the log: finds the point in common, rescues what it has
@@ -65,7 +65,7 @@ export class FollowerResync {
   }
 
   get congested(): boolean {
-    return this.#received - this.#written >= pendingBytesMax;
+    return this.#received - this.#written >= pendingPiecesMax * limits.snapshotPieceBytes;
   }
 
   /** Also says that this node lives. */

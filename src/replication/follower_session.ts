@@ -5,12 +5,12 @@ import { monotonicMsOf } from "../base/ids.ts";
 import { type Position, samePosition } from "../storage/log.ts";
 import type { Challenge, Hello, Message, Welcome } from "../wire/message.ts";
 import { Backoff } from "./backoff.ts";
-import { Contact } from "./contact.ts";
 import type { FollowerEffect, FollowerInput, FollowerSession, ResyncInput } from "./follower_events.ts";
 import { type FollowerContext, helloOf, proofFor } from "./follower_handshake.ts";
 import { FollowerResync } from "./follower_resync.ts";
 import { type ApplyLimits, FollowerStream } from "./follower_stream.ts";
 import type { FollowerTail } from "./follower_tail.ts";
+import { LeaderContact } from "./leader_contact.ts";
 import { LeaderView } from "./leader_view.ts";
 import { errorOfRefusal, isNetworkError, refusedMessage } from "./refusal.ts";
 import type { FollowingState, StreamTuning } from "./types.ts";
@@ -42,15 +42,12 @@ class Session implements FollowerSession {
   readonly #options: FollowerSessionOptions;
   readonly #backoff: Backoff;
   readonly #stream: FollowerStream;
+  readonly #contact: LeaderContact;
   #phase: Phase = "idle";
   #hello: Hello | null = null;
   #challenge: Challenge | null = null;
-  #contact: Contact | null = null;
-  #heardAt: number | null = null;
   /** End of the attempt, the handshake or the wait. */
   #until = 0;
-  /** When this node, which does not read, next says that it lives. */
-  #signAt = 0;
   #blocked: Blocked | null = null;
   #catchingUpTo = 0;
   /** The last connection's, until the next one is made. */
@@ -68,6 +65,7 @@ class Session implements FollowerSession {
   constructor(options: FollowerSessionOptions) {
     const { tuning, random } = options;
     this.#options = options;
+    this.#contact = new LeaderContact(tuning.contactLostMs);
     this.#backoff = new Backoff(tuning.reconnectMinMs, tuning.reconnectMaxMs, () => random.float());
     const emit = (effect: FollowerEffect): void => void this.#effects.push(effect);
     const onProgress = (): void => this.#backoff.reset();
@@ -77,9 +75,7 @@ class Session implements FollowerSession {
   get deadline(): MonotonicMs | null {
     if (this.#phase === "idle" || this.#phase === "stopped") return null;
     if (this.#phase === "waiting" && this.#busy) return null;
-    if (this.#contact === null) return monotonicMsOf(this.#until);
-    const { deadline } = this.#contact;
-    return monotonicMsOf(this.congested ? Math.min(deadline, this.#signAt) : deadline);
+    return monotonicMsOf(this.#contact.deadline ?? this.#until);
   }
 
   get state(): FollowingState {
@@ -96,7 +92,7 @@ class Session implements FollowerSession {
   }
 
   get heardAt(): number | null {
-    return this.#heardAt;
+    return this.#contact.heardAt;
   }
 
   get tail(): FollowerTail {
@@ -123,14 +119,18 @@ class Session implements FollowerSession {
   step(input: FollowerInput, now: MonotonicMs): readonly FollowerEffect[] {
     if (this.#phase === "stopped") return [];
     this.#effects = [];
-    this.#take(input, now);
+    try {
+      this.#take(input, now);
+    } catch (thrown) {
+      // This node's log could not be read.
+      if (!(thrown instanceof DfdbError)) throw thrown;
+      this.#fail(thrown, now, true, "error");
+    }
     const was = this.congested;
     this.congested = this.#phase === "streaming"
       ? this.#stream.congested
       : this.#phase === "resync" && this.#resync?.congested === true;
-    if (this.congested === was) return this.#effects;
-    this.#contact?.excuse(now);
-    this.#signAt = now + this.#options.tuning.heartbeatMs;
+    if (this.congested !== was) this.#contact.reads(!this.congested, now);
     return this.#effects;
   }
 
@@ -141,8 +141,7 @@ class Session implements FollowerSession {
       case "connected":
         return this.#onConnected(now);
       case "contact":
-        this.#heardAt = now;
-        return this.#contact?.heard(now);
+        return this.#contact.heard(now);
       case "message":
         return this.#onMessage(input.message, now);
       case "ended":
@@ -150,7 +149,7 @@ class Session implements FollowerSession {
       case "applyNow":
         return this.#stream.applyNow(now);
       case "applied":
-        this.#stream.applied(input.position, now);
+        this.#stream.applied(input.position, input.slowly === true, now);
         this.#copyFailed = false;
         return this.#onSettled(now);
       case "applyFailed":
@@ -190,7 +189,7 @@ class Session implements FollowerSession {
     if (message.type === "challenge" && this.#phase === "hello") return this.#onChallenge(message, now);
     if (message.type === "welcome" && this.#phase === "proof") return this.#onWelcome(message, now);
     if (this.#phase === "waiting") return;
-    if (message.type === "goingAway" && this.#contact !== null) {
+    if (message.type === "goingAway" && this.#contact.open) {
       return this.#fail(new DfdbError("going_away", message.message), now, false);
     }
     const wrong = this.#onEstablished(message, now);
@@ -223,7 +222,7 @@ class Session implements FollowerSession {
   }
 
   #onWelcome(welcome: Welcome, now: MonotonicMs): void {
-    const { databaseId, log, tuning } = this.#options;
+    const { databaseId, log } = this.#options;
     const asked = this.#hello?.resync === true;
     if (asked && welcome.follow === "stream") {
       return this.#fail(
@@ -236,8 +235,7 @@ class Session implements FollowerSession {
     if (theirs !== undefined && theirs !== databaseId()) {
       this.#effects.push({ type: "adopt", databaseId: theirs });
     }
-    const { heartbeatMs } = welcome;
-    this.#contact = new Contact(Math.max(tuning.contactLostMs, 3 * heartbeatMs), heartbeatMs / 2, now);
+    this.#contact.welcomed(welcome.heartbeatMs, now);
     this.#blocked = null;
     this.connects++;
     this.leader.welcomed(welcome, now);
@@ -297,7 +295,7 @@ class Session implements FollowerSession {
     this.#wantsCopy = true;
     if (this.#phase === "idle") return;
     if (this.#phase !== "waiting") {
-      this.#hangUp(new DfdbError("going_away", "this node takes a new copy"), false, this.#contact !== null);
+      this.#hangUp(new DfdbError("going_away", "this node takes a new copy"), false, this.#contact.open);
     }
     this.#until = now;
     this.#onSettled(now);
@@ -313,7 +311,7 @@ class Session implements FollowerSession {
   }
 
   #onTick(now: MonotonicMs): void {
-    if (this.#contact !== null) return this.#onContactTick(this.#contact, now);
+    if (this.#contact.open) return this.#onContactTick(now);
     const { connectMs, handshakeMs } = this.#options.tuning;
     if (now < this.#until) return;
     if (this.#phase === "waiting") return this.#onSettled(now);
@@ -328,15 +326,12 @@ class Session implements FollowerSession {
   }
 
   /** While it does not read, this node hears nothing and is not answered: it says by itself that it lives. */
-  #onContactTick(contact: Contact, now: MonotonicMs): void {
-    const { contactLostMs, heartbeatMs } = this.#options.tuning;
-    if (this.congested) {
-      contact.excuse(now);
-      if (now < this.#signAt) return;
-      this.#signAt = now + heartbeatMs;
+  #onContactTick(now: MonotonicMs): void {
+    const due = this.#contact.look(now), { contactLostMs } = this.#options.tuning;
+    if (due === "sign") {
       return this.#phase === "resync" ? this.#resync?.acknowledge() : this.#stream.acknowledge();
     }
-    if (!contact.lost(now)) return;
+    if (due === null) return;
     this.#fail(new DfdbError("timeout", `the leader was silent for ${contactLostMs} ms`), now, false);
   }
 
@@ -380,14 +375,14 @@ class Session implements FollowerSession {
   #hangUp(error: DfdbError, news: boolean, tell: boolean): void {
     this.#effects.push({ type: "disconnect", error, last: tell ? refusedMessage(error) : null, news });
     this.#phase = "waiting";
-    this.#contact = null;
+    this.#contact.ended();
     this.#stream.end();
   }
 
   #stop(): void {
     const error = new DfdbError("going_away", "this node stops following");
     if (this.#phase !== "idle" && this.#phase !== "waiting") {
-      const last = this.#contact !== null ? refusedMessage(error) : null;
+      const last = this.#contact.open ? refusedMessage(error) : null;
       this.#effects.push({ type: "disconnect", error, last, news: false });
     }
     this.#phase = "stopped";

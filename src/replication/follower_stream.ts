@@ -125,7 +125,8 @@ export class FollowerStream {
     emit({ type: "apply", entries });
   }
 
-  applied(position: Position, now: MonotonicMs): void {
+  /** `slowly`: over several macrotasks, which says nothing of how long it held the thread. */
+  applied(position: Position, slowly: boolean, now: MonotonicMs): void {
     const { entries, from } = this.#settled(), last = entries[entries.length - 1];
     assert(
       last !== undefined && samePosition(position, positionOf(last)),
@@ -133,7 +134,7 @@ export class FollowerStream {
     );
     this.tail.settled();
     this.#failedAt = 0;
-    this.#pace.took(entries.length, now - from);
+    if (!slowly) this.#pace.took(entries.length, now - from);
     this.opsApplied += entries.length;
     this.lastApplied = last;
     this.#options.onProgress();

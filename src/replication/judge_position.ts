@@ -1,6 +1,8 @@
 import { DfdbError, type ErrorCode } from "../base/errors.ts";
 import type { Seq } from "../base/ids.ts";
+import { seqOf } from "../base/ids.ts";
 import { type LogReader, type Position, samePosition, type Term } from "../storage/log.ts";
+import { termAt as termIn } from "../storage/position_text.ts";
 import type { Hello, Probed, Welcome } from "../wire/message.ts";
 
 /** How a follower goes on after its welcome. */
@@ -35,13 +37,24 @@ export function probedAt(log: LogReader, seq: Seq): Probed {
 
 /** The term of entry `seq`, also of one that was trimmed away; null before the first term and after the last entry. */
 export function termAt(log: LogReader, seq: Seq): Term | null {
-  if (seq > log.last.seq) return null;
-  let found: Term | null = null;
-  for (const { epoch, run, firstSeq } of log.terms) {
-    if (firstSeq > seq) break;
-    found = { epoch, run };
-  }
-  return found;
+  if (seq === 0 || seq > log.last.seq) return null;
+  const { epoch, run } = termIn(log.terms, seq);
+  return { epoch, run };
+}
+
+/** True when the log went through this position, or must have, because it was trimmed behind it. */
+export function isInHistory(log: LogReader, position: Position): boolean {
+  const wrong = judgePosition(log, position);
+  return wrong === null || wrong.code === "compacted";
+}
+
+/**
+ * The least that a snapshot for a follower at `position` must hold, so that it is not refused as older. What is to be
+ * rescued is not in this history: the last entry in common is before the first one of a higher epoch here.
+ */
+export function snapshotNotBefore(log: LogReader, { seq, epoch }: Position, follow: Welcome["follow"]): Seq {
+  const above = follow === "rescue" ? log.terms.find((term) => term.epoch > epoch) : undefined;
+  return above === undefined ? seq : seqOf(Math.min(seq, above.firstSeq - 1));
 }
 
 /**

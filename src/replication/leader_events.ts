@@ -1,5 +1,5 @@
 import type { DfdbError } from "../base/errors.ts";
-import type { Seq } from "../base/ids.ts";
+import type { MonotonicMs, Seq } from "../base/ids.ts";
 import type { Machine, Tick } from "../base/machine.ts";
 import type { Hello, Message } from "../wire/message.ts";
 import type { SendWindow } from "./send_window.ts";
@@ -59,6 +59,6 @@ export interface LeaderSession extends Machine<LeaderInput, LeaderEffect> {
   readonly window: SendWindow;
   readonly state: ConnectedFollower["state"];
   readonly snapshot: ConnectedFollower["snapshot"];
-  /** When the last byte came or moved. */
-  readonly heardAt: number;
+  /** How long nothing came or moved while this node listened. */
+  silentMs(now: MonotonicMs): number;
 }

@@ -15,7 +15,7 @@ import type {
   WantSnapshot,
 } from "../wire/message.ts";
 import { Contact } from "./contact.ts";
-import { probedAt, type Verdict } from "./judge_position.ts";
+import { probedAt, snapshotNotBefore, type Verdict } from "./judge_position.ts";
 import type { LeaderEffect, LeaderInput, LeaderSession } from "./leader_events.ts";
 import {
   challengeFor,
@@ -37,8 +37,7 @@ export interface LeaderSessionOptions extends LeaderContext {
   /** 32 unpredictable bytes, new for each session. */
   readonly nonce: Uint8Array;
   readonly reads: SharedReads;
-  /** Sizes of the protocol; tests take smaller ones. */
-  readonly partBytes?: number;
+  /** A size of the protocol; tests take a smaller one. */
   readonly snapshotPieceBytes?: number;
 }
 
@@ -75,7 +74,7 @@ class Session implements LeaderSession {
     const { contactLostMs, heartbeatMs, handshakeMs } = options.tuning;
     this.#options = options;
     this.#handshakeUntil = now + handshakeMs;
-    this.#contact = new Contact(contactLostMs, heartbeatMs / 2, now);
+    this.#contact = new Contact(contactLostMs, heartbeatMs / 2, now, heartbeatMs);
   }
 
   get established(): boolean {
@@ -100,14 +99,20 @@ class Session implements LeaderSession {
     return this.#snapshot?.progress ?? null;
   }
 
-  get heardAt(): number {
-    return this.#contact.heardAt;
+  silentMs(now: MonotonicMs): number {
+    return this.#contact.silentMs(now);
   }
 
   step(input: LeaderInput, now: MonotonicMs): readonly LeaderEffect[] {
     if (this.phase === "closed") return [];
     this.#effects = [];
-    this.#take(input, now);
+    try {
+      this.#take(input, now);
+    } catch (thrown) {
+      // The log could not be read: that ends this session, and no other.
+      if (!(thrown instanceof DfdbError)) throw thrown;
+      this.#close(thrown, true);
+    }
     return this.#effects;
   }
 
@@ -180,9 +185,9 @@ class Session implements LeaderSession {
       this.phase === "admission" && this.hello !== null && this.#verdict !== null,
       "admission was asked for",
     );
-    const { tuning, partBytes = limits.partBytes } = this.#options, { follow, found } = this.#verdict;
+    const { tuning } = this.#options, { follow, found } = this.#verdict;
     if (found) this.window = new SendWindow(this.hello.position);
-    if (follow === "stream") this.#stream = new LeaderStream({ ...this.#options, partBytes }, this.window);
+    if (follow === "stream") this.#stream = new LeaderStream(this.#options, this.window);
     this.phase = follow === "stream" ? "streaming" : "resync";
     this.#heartbeatAt = now + tuning.heartbeatMs;
     this.#contact.heard(now);
@@ -211,7 +216,8 @@ class Session implements LeaderSession {
     const { tuning, snapshotPieceBytes: pieceBytes = limits.snapshotPieceBytes } = this.#options;
     this.#snapshot = new SnapshotSending({ pieceBytes, tuning }, wish);
     this.#pieceAt = this.#options.log.last.seq;
-    const notBefore = this.hello?.position.seq ?? origin.seq;
+    const { log } = this.#options, { position } = this.hello ?? { position: origin };
+    const notBefore = snapshotNotBefore(log, position, this.#verdict?.follow ?? "snapshot");
     this.#effects.push({ type: "acquire", resumeId: wish.resume?.id ?? null, notBefore });
   }
 

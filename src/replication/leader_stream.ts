@@ -11,8 +11,6 @@ export interface LeaderStreamOptions {
   readonly log: LogReader;
   readonly reads: SharedReads;
   readonly tuning: Pick<StreamTuning, "appendBytes" | "windowBytes">;
-  /** A larger payload travels in parts of this size. */
-  readonly partBytes: number;
 }
 
 /** The log on its way to one follower: appends, and entries in parts, as the window has room. */
@@ -21,7 +19,7 @@ export class LeaderStream {
   readonly #options: LeaderStreamOptions;
   /** The entry whose parts are being sent. */
   #large: { readonly entry: LogEntry; readonly previous: Position; offset: number } | null = null;
-  /** A large entry waits for room: its bytes, known without reading it again. */
+  /** An entry larger than a frame waits for room: its bytes, known without reading it again. */
   #waiting: { readonly after: Seq; readonly bytes: number } | null = null;
   /** Catching up until this is acknowledged. */
   #behindUntil: Seq;
@@ -39,10 +37,10 @@ export class LeaderStream {
   /** The next message, to be given out when the last one was taken; null when there is none now. `compacted` when it was trimmed. */
   next(): Append | Part | DfdbError | null {
     if (this.#large !== null) return this.#nextPart();
-    const { log, reads, tuning, partBytes } = this.#options, { sent } = this.window;
+    const { log, reads, tuning } = this.#options, { sent } = this.window;
     if (log.last.seq <= sent.seq) return null;
     const needed = this.#waiting?.after === sent.seq ? this.#waiting.bytes : tuning.appendBytes;
-    if (!this.#fits(needed)) return this.#wait();
+    if (this.#room < needed) return this.#wait();
     const append = reads.append(sent);
     if (append === "compacted") {
       return new DfdbError("compacted", "the log was trimmed before the follower took it");
@@ -50,25 +48,24 @@ export class LeaderStream {
     if (append === null) return null;
     const { entries } = append, first = entries[0];
     assert(first?.seq === sent.seq + 1, "the log has no holes");
-    if (first.payload.length > partBytes) return this.#begin(first);
-    const large = entries.findIndex(({ payload }) => payload.length > partBytes);
-    const sending = large < 0 ? append : { ...append, entries: entries.slice(0, large) };
+    const count = this.#fitting(entries), bytes = first.payload.length;
+    if (count === 0) {
+      this.#waiting = { after: sent.seq, bytes };
+      return this.#wait();
+    }
+    if (bytes > reads.partBytes) {
+      this.#large = { entry: reads.large(first), previous: sent, offset: 0 };
+      return this.#nextPart();
+    }
+    const sending = count === entries.length ? append : { ...append, entries: entries.slice(0, count) };
     this.window.add(sending.entries);
     return sending;
-  }
-
-  #begin(entry: LogEntry): Part | null {
-    const { sent } = this.window, bytes = entry.payload.length;
-    this.#waiting = { after: sent.seq, bytes };
-    if (!this.#fits(bytes)) return this.#wait();
-    this.#large = { entry: this.#options.reads.large(entry), previous: sent, offset: 0 };
-    return this.#nextPart();
   }
 
   #nextPart(): Part {
     assert(this.#large !== null, "an entry is being sent");
     const { entry, previous, offset } = this.#large, { payload, term, wallMs, chain } = entry;
-    const bytes = payload.subarray(offset, offset + this.#options.partBytes), length = payload.length;
+    const bytes = payload.subarray(offset, offset + this.#options.reads.partBytes), length = payload.length;
     this.#large.offset += bytes.length;
     if (this.#large.offset === length) {
       this.#large = null;
@@ -78,9 +75,21 @@ export class LeaderStream {
     return { type: "part", previous, epoch, run, wallMs, chain, length, offset, bytes };
   }
 
-  #fits(bytes: number): boolean {
+  /** Bytes that may be sent now; when nothing is unacknowledged, one entry of any size. */
+  get #room(): number {
     const { bytesInFlight } = this.window;
-    return bytesInFlight === 0 || bytesInFlight + bytes <= this.#options.tuning.windowBytes;
+    return bytesInFlight === 0 ? Infinity : this.#options.tuning.windowBytes - bytesInFlight;
+  }
+
+  /** So many of `entries` have room. A read goes beyond its limit by the entry that reaches it. */
+  #fitting(entries: readonly LogEntry[]): number {
+    let room = Math.min(this.#room, this.#options.tuning.windowBytes), count = 0;
+    for (const { payload } of entries) {
+      room -= payload.length;
+      if (room < 0 && (count > 0 || this.#room < payload.length)) break;
+      count++;
+    }
+    return count;
   }
 
   #wait(): null {

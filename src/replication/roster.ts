@@ -70,7 +70,7 @@ export class Roster<Member extends RosterMember> {
         }
         continue;
       }
-      const alive = now - other.session.heardAt <= aliveHeartbeats * this.#tuning.heartbeatMs;
+      const alive = other.session.silentMs(now) <= aliveHeartbeats * this.#tuning.heartbeatMs;
       if (alive && theirs.instance !== hello.instance) return duplicate(theirs.nodeName);
       replaced.push(other);
     }

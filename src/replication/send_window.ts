@@ -1,5 +1,6 @@
 import { DfdbError } from "../base/errors.ts";
 import { type LogEntry, type LogReader, type Position, samePosition } from "../storage/log.ts";
+import { sameTerm, termAt } from "./judge_position.ts";
 
 interface InFlight {
   readonly last: Position;
@@ -41,12 +42,16 @@ export class SendWindow {
     this.#bytesInFlight += bytes;
   }
 
-  /** Takes an acknowledgement, or says why it cannot be true (`corrupt`). */
+  /**
+   * Takes an acknowledgement, or says why it cannot be true (`corrupt`). One inside a frame, of an entry that was trimmed
+   * meanwhile, cannot be compared any more: it changes nothing, and the end of its frame will be acknowledged, too.
+   */
   acknowledge(ack: Position, log: LogReader): DfdbError | null {
     if (ack.seq > this.#sent.seq) return wrong(`acknowledged ${ack.seq}, sent only ${this.#sent.seq}`);
     if (ack.seq < this.#acked.seq) return wrong(`acknowledged ${ack.seq} after ${this.#acked.seq}`);
-    const mine = this.#positionAt(ack, log);
-    if (mine === null || !samePosition(mine, ack)) {
+    const mine = this.#positionAt(ack, log), term = mine === "compacted" ? termAt(log, ack.seq) : null;
+    if (mine === "compacted" && term !== null && sameTerm(term, ack)) return null;
+    if (typeof mine !== "object" || !samePosition(mine, ack)) {
       return wrong(`acknowledged ${ack.seq} with another term or chain than this node's`);
     }
     this.#acked = mine;
@@ -62,12 +67,10 @@ export class SendWindow {
   }
 
   /** Ends of frames are remembered: the log may have been trimmed while the follower was frozen. */
-  #positionAt(ack: Position, log: LogReader): Position | null {
+  #positionAt(ack: Position, log: LogReader): Position | "compacted" | "ahead" {
     if (ack.seq === this.#acked.seq) return this.#acked;
     const sent = this.#inFlight.find((frame) => frame.last.seq === ack.seq);
-    if (sent !== undefined) return sent.last;
-    const here = log.at(ack.seq);
-    return typeof here === "object" ? here : null;
+    return sent?.last ?? log.at(ack.seq);
   }
 }
 

@@ -145,7 +145,7 @@ class Followers {
   }
 
   #acknowledged(): void {
-    if (this.#roster.size === 0) this.#reads.clear();
+    if (this.#roster.followers.length === 0) this.#reads.clear();
     for (const listener of this.#listeners) listener();
   }
 }

@@ -1,4 +1,5 @@
-import type { Seq } from "../base/ids.ts";
+import { type Seq, seqOf } from "../base/ids.ts";
+import { limits as sizes } from "../base/limits.ts";
 import type { LogEntry, LogReader, LogReadLimits, Position } from "../storage/log.ts";
 import { samePosition } from "../storage/log.ts";
 import { encodeMessage } from "../wire/codec.ts";
@@ -20,18 +21,25 @@ interface Kept {
  * same macrotask; others miss here and read for themselves. Used by the sessions of one leader, with the same limits.
  */
 export class SharedReads {
+  /** A larger payload travels alone, in parts of this size. */
+  readonly partBytes: number;
   readonly #log: LogReader;
   readonly #limits: LogReadLimits;
   #kept: Kept[] = [];
   /** Entries on their way in parts, by seq: as long as any session holds one, all have the same object. */
   readonly #large = new Map<Seq, WeakRef<LogEntry>>();
 
-  constructor(log: LogReader, limits: LogReadLimits) {
+  /** `partBytes` is a size of the protocol; tests take another one. */
+  constructor(log: LogReader, limits: LogReadLimits, partBytes: number = sizes.partBytes) {
     this.#log = log;
     this.#limits = limits;
+    this.partBytes = partBytes;
   }
 
-  /** The append that continues `previous`, which is in the log's history; null when there is nothing newer. */
+  /**
+   * The append that continues `previous`, which is in the log's history; null when there is nothing newer. One that begins with an
+   * entry that travels in parts has no other, and is not kept: who sends it holds it.
+   */
   append(previous: Position): Append | "compacted" | null {
     const logLast = this.#log.last;
     if (logLast.seq <= previous.seq) return null;
@@ -39,10 +47,18 @@ export class SharedReads {
       samePosition(kept.append.previous, previous) && samePosition(kept.logLast, logLast)
     );
     if (known !== undefined) return known.append;
+    const next = this.#large.get(seqOf(previous.seq + 1))?.deref();
+    if (next !== undefined) return { type: "append", previous, entries: [next] };
     const entries = this.#log.entries(previous.seq, this.#limits);
     if (entries === "compacted") return entries;
     if (entries.length === 0) return null;
-    const append: Append = { type: "append", previous, entries };
+    const large = entries.findIndex(({ payload }) => payload.length > this.partBytes);
+    if (large === 0) return { type: "append", previous, entries: entries.slice(0, 1) };
+    const append: Append = {
+      type: "append",
+      previous,
+      entries: large < 0 ? entries : entries.slice(0, large),
+    };
     this.#kept.unshift({ append, logLast, frame: null });
     if (this.#kept.length > appendsMax) this.#kept.pop();
     return append;

@@ -1,10 +1,10 @@
 import type { ErrorCode } from "../base/errors.ts";
-import type { DatabaseId, NodeId, Seq } from "../base/ids.ts";
+import type { DatabaseId, Epoch, NodeId, Seq } from "../base/ids.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Signal } from "../base/signal.ts";
 import type { TlsClient, TlsServer } from "../runtime/net.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { LogEntry, LogReader, Position, TermRecord } from "../storage/log.ts";
+import type { LogEntry, LogReader, Position, TermRecord, TimedLogReader } from "../storage/log.ts";
 import type { SnapshotOffer } from "../wire/message.ts";
 
 /** What replication needs of the runtime. */
@@ -120,7 +120,7 @@ export interface ServeFollowersOptions {
   readonly identity: Identity;
   readonly databaseId: DatabaseId;
   readonly secret: string | null;
-  readonly log: LogReader;
+  readonly log: TimedLogReader;
   /** Emits after every commit, with the log's last position. */
   readonly committed: Signal<Position>;
   readonly readOnly: () => boolean;
@@ -131,6 +131,8 @@ export interface ServeFollowersOptions {
   readonly onAhead: (follower: RefusedFollower) => void;
   /** A follower's position was found in this leader's history. */
   readonly onFound: (follower: DurableFollower) => void;
+  /** A follower, its proof checked, has entries of a higher epoch than this leader's. */
+  readonly onEpoch: (epoch: Epoch) => void;
   /** TLS of the wire, null for plain TCP. */
   readonly tls: TlsServer | null;
   /** Several followers may have auto-failover on (an outside authority chooses); default: one, `second_candidate`. */
@@ -198,6 +200,8 @@ export interface FollowLeaderOptions {
   readonly tls: TlsClient | null;
   /** Called when what the leader says of itself changed (its HTTP URL is the hint in 421 answers). */
   readonly onLeaderHint: (hint: { readonly httpUrl: string | null }) => void;
+  /** Called with the epoch of the leader's log as its welcome and heartbeats tell it, each time. */
+  readonly onEpoch: (epoch: Epoch) => void;
   readonly tuning: StreamTuning;
 }
 

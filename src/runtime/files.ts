@@ -7,7 +7,7 @@ export interface Files {
    * old content or the new is there, never a part. Throws DfdbError `disk_full` or `io_error`.
    */
   writeAtomic(path: string, bytes: Uint8Array): Promise<void>;
-  /** Creates the folder and its parents; fine when it exists. */
+  /** Creates the folder and its parents, durably; fine when it exists. Throws `disk_full` or `io_error`. */
   makeDirectory(path: string): Promise<void>;
   /** Removes a file; fine when it does not exist. */
   remove(path: string): Promise<void>;

@@ -63,3 +63,9 @@ export interface LogReader {
   /** Payload bytes of all entries after `seq` that are kept. */
   bytesAfter(seq: Seq): number;
 }
+
+/** A log that tells the age of an entry without reading it. */
+export interface TimedLogReader extends LogReader {
+  /** Wall time of entry `seq`; null when it is not kept. */
+  wallMsAt(seq: Seq): WallMs | null;
+}

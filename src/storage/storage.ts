@@ -1,6 +1,6 @@
 import type { CollectionNumber, DatabaseId, DocumentId, NodeId, Seq, WallMs } from "../base/ids.ts";
 import type { Operation } from "../document/operation.ts";
-import type { LogEntry, LogReader, Position } from "./log.ts";
+import type { LogEntry, Position, TimedLogReader } from "./log.ts";
 
 /**
  * One database: documents, log and terms in one file. Every call is synchronous. One write transaction at a time;
@@ -8,7 +8,7 @@ import type { LogEntry, LogReader, Position } from "./log.ts";
  */
 export interface Storage {
   readonly databaseId: DatabaseId;
-  readonly log: LogReader;
+  readonly log: TimedLogReader;
   /** Runs `run` over one consistent state. The view must not be used after `run` returned. */
   read<Result>(run: (view: ReadView) => Result): Result;
   /**

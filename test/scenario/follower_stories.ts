@@ -21,7 +21,7 @@ export function followerStory(): Storyteller {
   let mine = new FakeDatabase(), secret: string | null = null;
   let session = make();
   let hello: Hello | null = null, probe: Probe | null = null, slow: (() => string[]) | null = null;
-  let snapshot: FakeDatabase | null = null;
+  let snapshot: FakeDatabase | null = null, beatMs: number = tuning.heartbeatMs;
 
   function make() {
     const bounds = { applyEntriesMax: 10, applyBytesMax: 1_000, applyMs: 50 };
@@ -35,8 +35,9 @@ export function followerStory(): Storyteller {
     if (effect.type === "send" && effect.message.type === "probe") probe = effect.message;
     if (effect.type !== "apply") return [told(effect)];
     const lines = [`apply ${effect.entries[0]?.seq} to ${effect.entries.at(-1)?.seq}`];
+    const slowly = slow !== null;
     const apply = (): string[] =>
-      step(outcome(() => ({ type: "applied", position: mine.apply(effect.entries) })));
+      step(outcome(() => ({ type: "applied", position: mine.apply(effect.entries), slowly })));
     if (slow === null) return [...lines, ...apply()];
     slow = apply;
     return lines;
@@ -63,6 +64,14 @@ export function followerStory(): Storyteller {
       session = make();
       return [];
     },
+    unreadable({ args: [code] }) {
+      mine.unreadable = code === undefined ? null : new DfdbError(code as ErrorCode, "says the disk");
+      return [];
+    },
+    beat({ args }) {
+      beatMs = Number(args[0]);
+      return [];
+    },
     trim: ({ args: [whose, seq] }) => ((whose === "leader" ? leader : mine).trim(Number(seq)), []),
     promote: ({ args }) => (leader.lead(Number(args[0]), runOf(args[1] ?? "2")), []),
     diverge({ args: [epoch, count = "0"] }) {
@@ -74,11 +83,11 @@ export function followerStory(): Storyteller {
     start: () => step({ type: "start" }),
     connected: () => step({ type: "connected" }),
     challenge: ({ args, options }) => message(challengeFrom(hello, args[0] ?? "a", options.secret)),
-    welcome: ({ args }) => message(welcomeFrom(leader, (args[0] ?? "stream") as Welcome["follow"])),
+    welcome: ({ args }) => message(welcomeFrom(leader, (args[0] ?? "stream") as Welcome["follow"], beatMs)),
     join: ({ args: [follow = "stream"] }) => [
       ...step({ type: "connected" }),
       ...message(challengeFrom(hello, "a", undefined)),
-      ...message(welcomeFrom(leader, follow as Welcome["follow"])),
+      ...message(welcomeFrom(leader, follow as Welcome["follow"], beatMs)),
     ],
     probed({ options }) {
       const asked = probe;
@@ -223,7 +232,7 @@ function partFrom(
   };
 }
 
-function welcomeFrom(leader: FakeDatabase, follow: Welcome["follow"]): Message {
+function welcomeFrom(leader: FakeDatabase, follow: Welcome["follow"], heartbeatMs: number): Message {
   return {
     type: "welcome",
     nodeName: "node-a",
@@ -233,7 +242,7 @@ function welcomeFrom(leader: FakeDatabase, follow: Welcome["follow"]): Message {
     httpUrl: "http://node-a:5000",
     wireAddress: null,
     readOnly: false,
-    heartbeatMs: tuning.heartbeatMs,
+    heartbeatMs,
     wallMs: wallMsOf(0),
     knownNodes: [],
     follow,

@@ -4,7 +4,9 @@ import { databaseIdOf, epochOf, monotonicMsOf, seqOf, wallMsOf } from "../../src
 import { type FollowerContext, helloOf } from "../../src/replication/follower_handshake.ts";
 import type { LeaderEffect, LeaderInput } from "../../src/replication/leader_events.ts";
 import { leaderSession } from "../../src/replication/leader_session.ts";
+import { positionOf } from "../../src/replication/send_window.ts";
 import { SharedReads } from "../../src/replication/shared_reads.ts";
+import type { Position } from "../../src/storage/log.ts";
 import type { Hello, Message } from "../../src/wire/message.ts";
 import { proofOf } from "../../src/wire/proof.ts";
 import { FakeDatabase, runOf } from "../tool/fake_database.ts";
@@ -32,8 +34,7 @@ export function leaderStory(): Storyteller {
       snapshotBytesPerSecond: 1_000_000_000,
       snapshotBusyBytesPerSecond: 1_000_000_000,
     },
-    reads: new SharedReads(log, { bytesMax: 100, entriesMax: 4 }),
-    partBytes: 100,
+    reads: new SharedReads(log, { bytesMax: 100, entriesMax: 4 }, 100),
     snapshotPieceBytes: 100,
     readOnly: () => false,
     wall: () => wallMsOf(story.now),
@@ -42,11 +43,16 @@ export function leaderStory(): Storyteller {
   };
   let session = leaderSession({ ...options, secret: null }, monotonicMsOf(0));
   let hello: Hello | null = null, reading = 0;
+  /** What the follower got stays with it, whatever the log loses. */
+  const positions = new Map<number, Position>();
   const step = (input: LeaderInput): string[] =>
     session.step(input, monotonicMsOf(story.now)).map((effect) => {
       if (effect.type === "read") reading = effect.length;
       return told(effect);
     });
+  const remember = (): void => {
+    for (const entry of log.kept) positions.set(entry.seq, positionOf(entry));
+  };
   const message = (sent: Message): string[] => step({ type: "message", message: sent });
   const commands: Record<string, (command: Command) => string[]> = {
     log({ args, options: { secret = null, rate } }) {
@@ -76,14 +82,25 @@ export function leaderStory(): Storyteller {
       return [];
     },
     trim({ args }) {
+      remember();
       log.trim(Number(args[0]));
       return [];
     },
+    unreadable({ args: [code] }) {
+      remember();
+      log.unreadable = code === undefined ? null : new DfdbError(code as ErrorCode, "says the disk");
+      return [];
+    },
     sent: () => step({ type: "sent" }),
-    ack({ args, options: { chain } }) {
-      const position = log.at(seqOf(Number(args[0])));
-      const ack = typeof position === "object" ? position : { ...log.last, seq: seqOf(Number(args[0])) };
-      return message({ type: "ack", ...ack, ...(chain === undefined ? {} : { chain: Number(chain) }) });
+    ack({ args, options: { chain, run } }) {
+      const seq = seqOf(Number(args[0])), position = positions.get(seq) ?? log.at(seq);
+      const ack = typeof position === "object" ? position : { ...log.last, seq };
+      return message({
+        type: "ack",
+        ...ack,
+        ...(chain === undefined ? {} : { chain: Number(chain) }),
+        ...(run === undefined ? {} : { run: runOf(run) }),
+      });
     },
     probe: ({ args }) => message({ type: "probe", seq: seqOf(Number(args[0])) }),
     probes: ({ args }) => {

@@ -1,145 +1,153 @@
-/** TCP in memory: every chunk takes its own time, order within a connection is kept, back-pressure is real. */
-import { DfdbError } from "../../src/base/errors.ts";
-import type { Connection, ConnectOptions, Listener, ListenOptions, Net } from "../../src/runtime/net.ts";
-import type { World } from "./world.ts";
+/** The network of the simulated cluster: TCP and HTTP between machines, and everything that can go wrong with them. */
+import type { HttpHost } from "../../src/runtime/http_host.ts";
+import type { Net } from "../../src/runtime/net.ts";
+import type { Runtime } from "../../src/runtime/runtime.ts";
+import type { Link } from "./links.ts";
+import { NetCore, type NetFigures } from "./net_core.ts";
+import { Connections, type Taker } from "./sim_connect.ts";
+import { type HttpAsk, SimHttp } from "./sim_http.ts";
+import type { SimProcess } from "./sim_process.ts";
+import type { Reply } from "./types.ts";
+import type { Owner, World } from "./world.ts";
 
-/** Bytes that one direction holds before a write waits. */
-const bufferBytes = 64 * 1024;
+/** Chooses by the machine that connected and the one that was connected to. */
+export type PickConnection = (from: string, to: string) => boolean;
 
-/** One direction of a connection. */
-class Pipe {
-  readonly readable: ReadableStream<Uint8Array>;
-  readonly writable: WritableStream<Uint8Array>;
-  readonly #world: World;
-  #reader: ReadableStreamDefaultController<Uint8Array> | null = null;
-  #writer: WritableStreamDefaultController | null = null;
-  #resume: (() => void) | null = null;
-  #lastAt = 0;
-  #over = false;
-
-  constructor(world: World) {
-    this.#world = world;
-    this.readable = new ReadableStream({
-      start: (controller) => {
-        this.#reader = controller;
-      },
-      pull: () => this.#flow(),
-      cancel: () => this.fail(new DfdbError("unreachable", "the reader is gone")),
-    }, { highWaterMark: bufferBytes, size: (chunk) => chunk?.length ?? 0 });
-    this.writable = new WritableStream({
-      start: (controller) => {
-        this.#writer = controller;
-      },
-      write: (chunk) => this.#write(chunk),
-      close: () => this.#later(() => this.#end()),
-      abort: (reason) => this.fail(reason),
-    });
-  }
-
-  /** Breaks this direction: reader and writer fail. */
-  fail(reason: unknown): void {
-    if (this.#over) return;
-    this.#over = true;
-    try {
-      this.#reader?.error(reason);
-      this.#writer?.error(reason);
-    } finally {
-      this.#flow();
-    }
-  }
-
-  async #write(chunk: Uint8Array): Promise<void> {
-    const copy = chunk.slice();
-    this.#later(() => {
-      if (!this.#over) this.#reader?.enqueue(copy);
-    });
-    if ((this.#reader?.desiredSize ?? 1) > 0 || this.#over) return;
-    await new Promise<void>((resolve) => {
-      this.#resume = resolve;
-    });
-  }
-
-  #flow(): void {
-    this.#resume?.();
-    this.#resume = null;
-  }
-
-  #end(): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#reader?.close();
-  }
-
-  #later(run: () => void): void {
-    this.#lastAt = Math.max(this.#lastAt, this.#world.now + this.#world.between(0.05, 2));
-    this.#world.timer(this.#lastAt - this.#world.now, run);
-  }
-}
-
-export class SimNet implements Net {
-  readonly #world: World;
-  readonly #listeners = new Map<number, (connection: Connection) => void>();
-  readonly #open = new Set<{ abort(reason: Error): void }>();
-  #nextPort = 40_000;
+export class SimNetwork {
+  readonly #core: NetCore<Taker>;
+  readonly #connections: Connections;
+  readonly #http: SimHttp;
 
   constructor(world: World) {
-    this.#world = world;
+    this.#core = new NetCore(world);
+    this.#connections = new Connections(this.#core);
+    this.#http = new SimHttp(this.#core);
   }
 
-  /** Breaks every connection, as when a cable is pulled. */
-  cut(): void {
-    for (const connection of [...this.#open]) {
-      connection.abort(new DfdbError("unreachable", "the network was cut"));
+  /** Counts by kind, since the world began. */
+  get figures(): Readonly<NetFigures> {
+    return this.#core.figures;
+  }
+
+  /** Connections of which at least one end is not over. */
+  get openConnections(): number {
+    return this.#connections.open.size;
+  }
+
+  /** Requests whose client still waits. */
+  get openRequests(): number {
+    return this.#http.open.size;
+  }
+
+  /** True: connections have streams only, so that who uses them takes that path. Default false. */
+  get streams(): boolean {
+    return this.#connections.streams;
+  }
+
+  set streams(only: boolean) {
+    this.#connections.streams = only;
+  }
+
+  /** How long a client waits for the answer to a request, virtual ms. Default 30,000. */
+  get timeoutMs(): number {
+    return this.#http.timeoutMs;
+  }
+
+  set timeoutMs(ms: number) {
+    this.#http.timeoutMs = ms;
+  }
+
+  /** One direction between two machines; made at its first use. */
+  link(from: string, to: string): Link {
+    return this.#core.link(from, to);
+  }
+
+  /** Those in use. */
+  get links(): Iterable<Link> {
+    return this.#core.links;
+  }
+
+  /** Heals every link. */
+  heal(): void {
+    for (const link of this.#core.links) link.cut = false;
+  }
+
+  /** The machine of `process` is up from now on. */
+  net(process: SimProcess): Net {
+    this.#core.join(process);
+    return {
+      listen: async (options) => this.#connections.listen(process, options),
+      connect: (options) => this.#connections.connect(process, options),
+    };
+  }
+
+  http(process: SimProcess): HttpHost {
+    this.#core.join(process);
+    return { serve: async (options) => this.#http.serve(process, options) };
+  }
+
+  fetch(process: SimProcess): Runtime["fetch"] {
+    this.#core.join(process);
+    return this.#http.fetch(process);
+  }
+
+  /**
+   * Sends a request from the machine `from` and reads the whole answer; never rejects. The reply comes in an event of
+   * `owner`. A request that waits on its way arrives even when the client gave up.
+   */
+  request(from: string, owner: Owner | null, url: string, ask: HttpAsk): Promise<Reply> {
+    return this.#http.request(from, owner, url, ask);
+  }
+
+  /**
+   * Breaks the open connections and requests between two machines that `pick` chooses, for both ends: what was under way is
+   * lost. How many.
+   */
+  reset(pick: PickConnection): number {
+    let count = 0;
+    for (const [client, server] of [...this.#connections.open]) {
+      const from = client.process.machine, to = server.process.machine;
+      if (from === to || !pick(from, to)) continue;
+      count++;
+      client.sever();
+      server.sever();
+      this.#core.world.say(() => `connection ${from}>${to} broken`);
     }
-  }
-
-  listen({ hostname, port }: ListenOptions): Promise<Listener> {
-    if (this.#listeners.has(port)) {
-      return Promise.reject(new DfdbError("port_in_use", `port ${port} is already in use`));
+    for (const exchange of [...this.#http.open]) {
+      if (exchange.from === exchange.to || !pick(exchange.from, exchange.to)) continue;
+      count++;
+      exchange.sever();
     }
-    let closing = (): void => {};
-    const accepted = new ReadableStream<Connection>({
-      start: (controller) => {
-        this.#listeners.set(port, (connection) => controller.enqueue(connection));
-        closing = () => controller.close();
-      },
-    });
-    return Promise.resolve({
-      hostname,
-      port,
-      [Symbol.asyncIterator]: () => accepted[Symbol.asyncIterator](),
-      close: () => {
-        if (this.#listeners.delete(port)) closing();
-        return Promise.resolve();
-      },
-    });
+    return count;
   }
 
-  connect({ port, signal }: ConnectOptions): Promise<Connection> {
-    return new Promise((resolve, reject) => {
-      this.#world.timer(this.#world.between(0.1, 2), () => {
-        const accept = this.#listeners.get(port);
-        if (accept === undefined || signal.aborted) {
-          return reject(new DfdbError("unreachable", `nobody listens on ${port}`));
-        }
-        const there = new Pipe(this.#world), back = new Pipe(this.#world);
-        const connection = {
-          abort: (reason: Error) => {
-            this.#open.delete(connection);
-            there.fail(reason);
-            back.fail(reason);
-          },
-        };
-        this.#open.add(connection);
-        const end = (readable: Pipe, writable: Pipe, remotePort: number): Connection => ({
-          remote: { hostname: "127.0.0.1", port: remotePort },
-          readable: readable.readable,
-          writable: writable.writable,
-          abort: connection.abort,
-        });
-        accept(end(there, back, this.#nextPort++));
-        resolve(end(back, there, port));
-      });
-    });
+  /**
+   * One side, by chance, of every open connection that `pick` chooses is forgotten on the way: nothing arrives from there or at
+   * it any more. What the other side sends vanishes, or by chance brings it a reset after a while. How many.
+   */
+  stale(pick: PickConnection): number {
+    const { chance, figures, world } = this.#core;
+    let count = 0;
+    for (const [client, server] of [...this.#connections.open]) {
+      const from = client.process.machine, to = server.process.machine;
+      if (from === to || !pick(from, to)) continue;
+      count++;
+      const [forgotten, other] = chance.flip(0.5) ? [client, server] : [server, client];
+      forgotten.mute(false);
+      other.mute(chance.flip(0.5));
+      world.say(() => `connection ${from}>${to} forgotten at ${forgotten.process.machine}`);
+    }
+    figures.stale += count;
+    return count;
+  }
+
+  /** Who connects to `machine` waits. A process that ends with `power` does this. */
+  machineDown(machine: string): void {
+    this.#core.machineDown(machine);
+  }
+
+  /** Its system answers again. A new process on it does this. */
+  machineUp(machine: string): void {
+    this.#core.machineUp(machine);
   }
 }

@@ -1,19 +1,42 @@
 import { DfdbError, messageOf } from "../../src/base/errors.ts";
 import { tasks } from "../../src/node/tasks.ts";
-import type { Clock } from "../../src/runtime/runtime.ts";
+import type { CrashPoint } from "../../src/runtime/runtime.ts";
 import type { RunOptions, Task, TaskContext, Tasks, Workers } from "../../src/runtime/workers.ts";
+import { installSnapshot } from "../../src/storage/sqlite/install_snapshot.ts";
+import type { SnapshotOrder } from "../../src/storage/sqlite/make_snapshot.ts";
+import { makeSnapshot } from "../../src/storage/sqlite/make_snapshot.ts";
+import { taskHooks } from "./hooks.ts";
+import type { SimProcess } from "./sim_process.ts";
+import type { World } from "./world.ts";
 
-/** Workers without threads: a task runs in one macrotask, its progress and its outcome come in later ones. */
-export function simWorkers(clock: Clock, table: Tasks = tasks): Workers {
+export interface SimWorkersOptions {
+  readonly world: World;
+  readonly process: SimProcess;
+  readonly crashPoint: CrashPoint;
+  /** Default: those of the program. */
+  readonly table?: Tasks;
+  /** Most time that a task takes before and after its one event, ms. */
+  readonly taskMs?: number;
+}
+
+/**
+ * Workers without threads: a task runs in one event some time after it was asked for, its outcome comes some time later.
+ * What a task does in a real thread (SQLite's backup on Node) holds virtual time.
+ */
+export function simWorkers(options: SimWorkersOptions): Workers {
+  const { world, process, taskMs = 40 } = options;
+  let table = options.table ?? withCrashPoints(options.crashPoint);
+  for (const own of taskHooks) table = own(table);
   return {
-    run: <Output>(name: string, input: unknown, options: RunOptions = {}) =>
+    run: <Output>(name: string, input: unknown, { signal, onProgress, transfer = [] }: RunOptions = {}) =>
       new Promise<Output>((resolve, reject) => {
-        const { signal, onProgress, transfer = [] } = options;
         if (signal?.aborted === true) return reject(signal.reason);
         const copy = structuredClone(input, { transfer: [...transfer] });
         const task = Object.hasOwn(table, name) ? table[name] as Task : noSuchTask;
-        const live = (run: () => void): void => {
-          clock.macrotask(() => {
+        let last = 0;
+        const live = (delayMs: number, run: () => void): void => {
+          last = Math.max(last, process.now + delayMs);
+          process.later(last - process.now, () => {
             if (signal?.aborted !== true) run();
           });
         };
@@ -21,20 +44,35 @@ export function simWorkers(clock: Clock, table: Tasks = tasks): Workers {
         const context: TaskContext = {
           progress(value) {
             const cloned = structuredClone(value);
-            live(() => onProgress?.(cloned));
+            live(0, () => onProgress?.(cloned));
           },
           hold: (run) => run(),
-          stopped: false,
+          get stopped() {
+            return signal?.aborted === true;
+          },
         };
-        live(async () => {
+        const work = async (): Promise<void> => {
+          const afterMs = process.chance.between(0, taskMs);
           try {
             const value = structuredClone(await task(copy as never, context)) as Output;
-            live(() => resolve(value));
+            live(afterMs, () => resolve(value));
           } catch (thrown) {
-            live(() => reject(failure(name, thrown)));
+            live(afterMs, () => reject(failure(name, thrown)));
           }
-        });
+        };
+        live(process.chance.between(0, taskMs), () => world.hold(work()));
       }),
+  };
+}
+
+/** The program's tasks; those that have labels call `crashPoint`. */
+function withCrashPoints(crashPoint: CrashPoint): Tasks {
+  return {
+    ...tasks,
+    "sqlite.makeSnapshot": (input: SnapshotOrder, context: TaskContext) =>
+      context.hold(() => makeSnapshot(input, context, crashPoint)),
+    "sqlite.installSnapshot": (input: Parameters<typeof installSnapshot>[0], context: TaskContext) =>
+      context.hold(() => installSnapshot(input, crashPoint)),
   };
 }
 

@@ -1,93 +1,28 @@
-/** The real composition root on the fourth runtime: two nodes, one write, virtual time. */
+/** The real composition root on the fourth runtime: two nodes, writes, cuts, virtual time. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import test from "node:test";
-import { silentLogger } from "../../src/base/logger.ts";
-import { startNode } from "../../src/node/node.ts";
-import { readSettings } from "../../src/node/read_settings.ts";
-import { memoryFiles, SimNetwork, simRuntime } from "./sim_runtime.ts";
-import { World } from "./world.ts";
-
-const leaderFlags = {
-  "data-dir": "leader",
-  "replication-role": "leader",
-  port: "5000",
-  "replication-port": "5500",
-};
-const followerFlags = {
-  "data-dir": "follower",
-  "replication-role": "follower",
-  port: "5010",
-  "leader-host": "leader",
-  "leader-port": "5500",
-};
-
-interface Outcome {
-  readonly trace: string;
-  readonly virtualMs: number;
-  readonly document: string;
-}
-
-/** Writes while the network is cut again and again, then waits for the follower. */
-async function story(seed: number): Promise<Outcome> {
-  const root = mkdtempSync(join(tmpdir(), "dfdb-sim-"));
-  const world = new World(seed), network = new SimNetwork(world), trace: string[] = [];
-  let over: unknown = null;
-  const settle = async <Value>(promise: Promise<Value>): Promise<Value> => {
-    let settled = false;
-    promise.then(() => settled = true, () => settled = true);
-    assert.ok(
-      await world.until(() => settled, 60_000),
-      `nothing came within a virtual minute: ${trace.join(" ")}`,
-    );
-    return await promise;
-  };
-  const start = async (flags: Record<string, string>) => {
-    const path = join(root, flags["data-dir"] as string);
-    const runtime = simRuntime(network, memoryFiles(path));
-    const settings = readSettings({ flags: { ...flags, "data-dir": path }, env: {}, file: null });
-    return await settle(startNode(runtime, settings, silentLogger));
-  };
-  const url = (port: number, i: number) => `http://x:${port}/collections/orders/${i}`;
-  try {
-    const follower = await start(followerFlags); // its leader is down at start
-    const leader = await start(leaderFlags);
-    for (let i = 0; i < 20; i++) {
-      const answer = await settle(network.fetch(url(5000, i), { method: "PUT", body: `{"n":${i}}` }));
-      trace.push(`${answer.status}@${world.now.toFixed(2)}`);
-      if (world.between(0, 1) < 0.3) network.net.cut();
-    }
-    const caughtUp = () => follower.storage.log.last.seq === leader.storage.log.last.seq;
-    assert.ok(
-      await world.until(caughtUp, 60_000),
-      `not caught up: ${JSON.stringify(follower.replication.following?.status())}`,
-    );
-    assert.deepEqual(follower.storage.log.last, leader.storage.log.last);
-    const document = await (await settle(network.fetch(url(5010, 19)))).text();
-    const refused = await settle(network.fetch(url(5010, 19), { method: "PUT", body: "{}" }));
-    assert.equal(refused.status, 421);
-    const virtualMs = world.now;
-    await settle(follower.stop());
-    await settle(leader.stop());
-    return { trace: trace.join(" "), virtualMs, document };
-  } catch (error) {
-    over = error;
-    throw error;
-  } finally {
-    if (over === null) rmSync(root, { recursive: true });
-  }
-}
+import { inQuietWorld } from "./quiet_world.ts";
 
 test("two simulated nodes replicate through cuts in virtual time", async () => {
-  const { document, virtualMs } = await story(1);
-  assert.match(document, /"n":19/);
-  assert.ok(virtualMs > 100, `reconnecting takes time: ${virtualMs}`);
-});
-
-test("the same seed gives the same run, another seed another", async () => {
-  const [first, again, other] = [await story(7), await story(7), await story(8)];
-  assert.deepEqual(first, again);
-  assert.notEqual(first.trace, other.trace);
+  await inQuietWorld({ seed: 1, machines: 2 }, async ({ world, network, cluster, start, until, ask }) => {
+    const { leader, followers: [follower] } = cluster;
+    assert.ok(follower !== undefined);
+    await start();
+    await until("they are connected", () => leader.observed?.followers().length === 1);
+    for (let i = 0; i < 20; i++) {
+      const put = { method: "PUT", path: `/collections/orders/${i}`, body: `{"n":${i}}` } as const;
+      assert.equal((await ask(leader, put)).status, 201);
+      if (i % 3 > 0) continue;
+      network.reset(() => true);
+      await world.pass(300);
+    }
+    await until("the follower has all", () => follower.node?.storage.log.last.seq === 21);
+    assert.deepEqual(follower.node?.storage.log.last, leader.node?.storage.log.last);
+    const { text } = await ask(follower, { method: "GET", path: "/collections/orders/19" });
+    assert.match(text, /"n":19/);
+    const refused = await ask(follower, { method: "PUT", path: "/collections/orders/19", body: "{}" });
+    assert.equal(refused.status, 421);
+    assert.ok(network.figures.connections > 2, `connected ${network.figures.connections} times`);
+    assert.ok(world.now > 100, `reconnecting takes time: ${world.now}`);
+  });
 });

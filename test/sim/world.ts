@@ -1,35 +1,62 @@
 /**
  * Virtual time: one heap of (time, number, action). An action runs, then one real macrotask passes, so that every
- * promise chain that it started has drained before the next action; nothing else drives the nodes.
+ * promise chain that it started has drained before the next action; nothing else drives the processes.
  */
-import type { Clock, Random, Timer } from "../../src/runtime/runtime.ts";
-import { monotonicMsOf, wallMsOf } from "../../src/base/ids.ts";
-import { prng } from "../../src/base/prng.ts";
+import { type Chance, chance } from "./chance.ts";
+import { Violation } from "./types.ts";
+import { EventHeap, type HeapEvent } from "./event_heap.ts";
 
-interface Event {
-  readonly at: number;
-  readonly number: number;
+/** Whose an event is: a process. */
+export interface Owner {
+  /** The events of who is dead do not happen. */
+  readonly alive: boolean;
+  /** Its thread is busy, or stopped, until this virtual time: its events wait. */
+  readonly busyUntil: number;
+}
+
+/** `timer`: the process asked to be called. `input`: something arrives from outside. */
+export type EventKind = "timer" | "input";
+
+export interface Cancel {
+  cancel(): void;
+}
+
+interface Event extends HeapEvent {
+  at: number;
+  readonly owner: Owner | null;
+  readonly kind: EventKind;
   readonly run: () => void;
   cancelled: boolean;
 }
 
-/** Wall time at virtual time 0. */
-const wallStart = 1_790_000_000_000;
+/** A world that needs more does not come to an end. */
+const eventsMax = 2_000_000;
 
-export class World implements Clock {
-  readonly random: Random;
-  readonly #uniform: () => number;
+export class World {
+  readonly seed: number;
+  /** Events after which `until` throws. */
+  eventsMax = eventsMax;
+  /** Takes the lines of the trace; null: nobody wants them. */
+  trace: ((line: string) => void) | null = null;
+  /** After a stop a process finds its timers due before it reads its sockets. */
+  timersFirst = false;
+  /** Called after each event, when everything that it started has drained. */
+  afterEvent: ((owner: Owner | null) => void) | null = null;
+  /** Longest real time of one event, ms. */
+  longestMs = 0;
+  readonly #heap = new EventHeap<Event>();
+  readonly #held = new Set<Promise<unknown>>();
   #now = 0;
   #events = 0;
   #planned = 0;
-  readonly #heap: Event[] = [];
+  #running: Owner | null = null;
+  #failure: { readonly thrown: unknown } | null = null;
 
   constructor(seed: number) {
-    const generator = prng(seed);
-    this.#uniform = () => generator.float();
-    this.random = { bytes: (length) => generator.bytes(length), float: () => generator.float() };
+    this.seed = seed;
   }
 
+  /** Virtual ms since the world began. */
   get now(): number {
     return this.#now;
   }
@@ -39,89 +66,94 @@ export class World implements Clock {
     return this.#events;
   }
 
-  monotonic() {
-    return monotonicMsOf(this.#now);
+  /** Whose event runs. */
+  get running(): Owner | null {
+    return this.#running;
   }
 
-  wall() {
-    return wallMsOf(wallStart + Math.floor(this.#now));
+  chance(name: string): Chance {
+    return chance(this.seed, name);
   }
 
-  timer(delayMs: number, run: () => void): Timer {
-    const event: Event = {
-      at: this.#now + Math.max(0, delayMs),
-      number: this.#planned++,
-      run,
-      cancelled: false,
-    };
-    this.#push(event);
-    return {
-      cancel: () => {
-        event.cancelled = true;
-      },
-    };
+  /** Calls `run` in `delayMs` from now, if `owner` still lives then; later while it is busy. */
+  at(owner: Owner | null, delayMs: number, run: () => void, kind: EventKind = "input"): Cancel {
+    const at = this.#now + Math.max(0, delayMs);
+    const event: Event = { at, number: this.#planned++, owner, kind, run, cancelled: false };
+    this.#heap.push(event);
+    return { cancel: () => void (event.cancelled = true) };
   }
 
-  macrotask(run: () => void): void {
-    this.timer(0, run);
+  /** Virtual time stands still until `promise` settled: it is work of a real thread. */
+  hold(promise: Promise<unknown>): void {
+    const own = promise.then(() => {}, () => {}).then(() => void this.#held.delete(own));
+    this.#held.add(own);
   }
 
-  /** Uniform in [min, max). */
-  between(min: number, max: number): number {
-    return min + this.#uniform() * (max - min);
+  /** Ends the run: `until` throws. */
+  fail(thrown: unknown): void {
+    this.#failure ??= { thrown };
+  }
+
+  say(line: () => string): void {
+    this.trace?.(`${this.#now.toFixed(2).padStart(10)} ${line()}`);
   }
 
   /** Runs events until `done` holds; false when `msMax` of virtual time passed before. */
   async until(done: () => boolean, msMax: number): Promise<boolean> {
     const end = this.#now + msMax;
-    await drained();
+    await this.#drained();
     while (!done()) {
-      const next = this.#heap[0];
-      if (next === undefined || next.at > end) {
+      const next = this.#heap.first;
+      if (next === null || next.at > end) {
         this.#now = end;
         return false;
       }
-      this.#pop();
-      if (next.cancelled) continue;
-      this.#now = Math.max(this.#now, next.at);
-      this.#events++;
-      next.run();
-      await drained();
+      this.#heap.pop();
+      const { owner } = next;
+      if (next.cancelled || owner?.alive === false) continue;
+      if (owner !== null && owner.busyUntil > next.at) {
+        next.at = this.#later(owner, next.kind);
+        this.#heap.push(next);
+        continue;
+      }
+      await this.#carryOut(next);
     }
     return true;
   }
 
-  #push(event: Event): void {
-    const heap = this.#heap;
-    heap.push(event);
-    for (let i = heap.length - 1; i > 0;) {
-      const parent = (i - 1) >> 1;
-      if (!before(heap[i] as Event, heap[parent] as Event)) break;
-      [heap[i], heap[parent]] = [heap[parent] as Event, heap[i] as Event];
-      i = parent;
-    }
+  /** Lets virtual time pass. */
+  async pass(ms: number): Promise<void> {
+    await this.until(() => false, ms);
   }
 
-  #pop(): Event | undefined {
-    const heap = this.#heap, top = heap[0], last = heap.pop();
-    if (heap.length === 0 || last === undefined) return top;
-    heap[0] = last;
-    for (let i = 0;;) {
-      const left = 2 * i + 1, right = left + 1;
-      let least = i;
-      if (left < heap.length && before(heap[left] as Event, heap[least] as Event)) least = left;
-      if (right < heap.length && before(heap[right] as Event, heap[least] as Event)) least = right;
-      if (least === i) return top;
-      [heap[i], heap[least]] = [heap[least] as Event, heap[i] as Event];
-      i = least;
+  async #carryOut(event: Event): Promise<void> {
+    this.#now = Math.max(this.#now, event.at);
+    if (++this.#events > this.eventsMax) {
+      throw new Violation("liveness", `${this.#events} events, and no end, at ${this.#now.toFixed(2)} ms`);
     }
+    this.#running = event.owner;
+    const startedAt = performance.now();
+    try {
+      event.run();
+    } catch (thrown) {
+      this.fail(thrown);
+    }
+    await this.#drained();
+    this.#running = null;
+    this.longestMs = Math.max(this.longestMs, performance.now() - startedAt);
+    if (this.#failure !== null) throw this.#failure.thrown;
+    this.afterEvent?.(event.owner);
   }
-}
 
-function before(a: Event, b: Event): boolean {
-  return a.at < b.at || (a.at === b.at && a.number < b.number);
-}
+  #later({ busyUntil }: Owner, kind: EventKind): number {
+    return this.timersFirst && kind === "input" ? busyUntil + 0.001 : busyUntil;
+  }
 
-function drained(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  async #drained(): Promise<void> {
+    do {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (this.#held.size > 0) await Promise.all(this.#held);
+      else return;
+    } while (true);
+  }
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
+import { nodeIdOf } from "../../src/base/ids.ts";
 import { silentLogger } from "../../src/base/logger.ts";
 import type { RoleKind } from "../../src/cluster/role.ts";
 import type { NodeDatabase } from "../../src/node/database.ts";
@@ -242,6 +243,38 @@ export function httpReplicationSuite(runtime: Runtime, transport: Transport): vo
     await withNode(folder, settings, async (node) => assert.equal((await node.status())["term"]["epoch"], 2));
   });
 
+  it("until the new epoch's first entry is there accept-loss is not done, and who is ahead does not stop it", async (folder) => {
+    const settings = { replicationRole: "leader", replicationPort: (await freePorts(1))[0] as number };
+    await withNode(folder, settings, async (node) => void await node.put("1"));
+    await withNode(folder, settings, async ({ database, put, status }) => {
+      const { behind, kept, replication, role, storage } = database, { last } = storage.log;
+      const ahead = (digit: string): void =>
+        behind.onAhead({
+          nodeId: nodeIdOf(digit.repeat(32)),
+          nodeName: digit,
+          code: "ahead",
+          message: "",
+          position: last,
+          atMs: 0,
+        });
+      ahead("b");
+      assert.equal(role.readOnly.reason, "behind_followers");
+      const accepted = replication.acceptLoss();
+      while (role.leadership?.epoch !== 2) await Promise.resolve();
+      assert.deepEqual([storage.log.last, role.readOnly.on], [last, false], "it is not written yet");
+      assert.deepEqual(
+        [kept.highestEpoch, kept.readOnlyCauses],
+        [2, ["follower_ahead"]],
+        "for who ends here",
+      );
+      ahead("b");
+      ahead("c");
+      assert.equal((await accepted).epoch, 2);
+      assert.deepEqual([(await status())["readOnly"], kept.readOnlyCauses], [false, []]);
+      assert.equal((await put("2")).status, 201);
+    });
+  });
+
   it("a follower that holds no more than the leader ends the doubt, an empty one does not", async (folder) => {
     const [port] = await freePorts(1) as [number];
     const leader = { replicationRole: "leader", replicationPort: port };
@@ -261,6 +294,41 @@ export function httpReplicationSuite(runtime: Runtime, transport: Transport): vo
         assert.equal((await node.status())["readOnly"], false);
         assert.equal((await node.put("2")).status, 201);
       });
+    });
+  });
+
+  it("a sidecar that is ahead is not forgotten by a start as another role that wrote nothing", async (folder) => {
+    const [port] = await freePorts(1) as [number];
+    const leader = { replicationRole: "leader", replicationPort: port };
+    const follower = { replicationRole: "follower", leaderHost: "127.0.0.1", leaderPort: port };
+    await withNode(folder, leader, async (node) => void await node.put("1"));
+    writeFileSync(`${folder}/data.dfdb.followerseq`, Uint8Array.of(9, 0, 0, 0, 0, 0, 0, 0));
+    for (const other of [{}, follower]) await withNode(folder, other, () => Promise.resolve());
+    await withNode(folder, leader, async (node) => {
+      assert.equal((await node.status())["readOnlyReason"], "behind_followers");
+      await refused(node.put("2"), 503, "read_only");
+    });
+  });
+
+  it("a higher epoch that was met is kept, not passed by a restart, and passed by accept-loss", async (folder) => {
+    const [port] = await freePorts(1) as [number];
+    const leader = { replicationRole: "leader", replicationPort: port };
+    const follower = { replicationRole: "follower", leaderHost: "127.0.0.1", leaderPort: port };
+    await withNode(`${folder}/l`, leader, async (node) => {
+      await node.put("1");
+      await withNode(`${folder}/f`, follower, (copy) => following(copy, runtime, "streaming"));
+    });
+    await withNode(`${folder}/f`, {}, async (copy) => {
+      assert.match((await copy.put("2")).headers.get("x-dfdb-position") as string, /^2\./);
+    });
+    await withNode(`${folder}/l`, leader, async (node) => {
+      await withNode(`${folder}/f`, follower, (copy) => following(copy, runtime, "refused"));
+      assert.equal(node.database.kept.highestEpoch, 2);
+    });
+    writeFileSync(`${folder}/l/data.dfdb.followerseq`, Uint8Array.of(9, 0, 0, 0, 0, 0, 0, 0));
+    await withNode(`${folder}/l`, leader, async (node) => {
+      assert.deepEqual([node.database.kept.highestEpoch, (await node.status())["term"]["epoch"]], [2, 1]);
+      assert.equal((await told(node.post("accept-loss"))).body["term"]["epoch"], 3);
     });
   });
 

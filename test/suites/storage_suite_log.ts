@@ -91,6 +91,7 @@ export function logSuite({ openStorage }: StorageOpeners): void {
       db.close();
       const { log, close } = await openStorage(options).then((s) => ({ log: s.log, close: () => s.close() }));
       assert.throws(() => log.at(seqOf(4)), coded("data_corrupt"));
+      assert.throws(() => log.wallMsAt(seqOf(4)), coded("data_corrupt"));
       assert.throws(() => log.entries(seqOf(0), { bytesMax: 1e6, entriesMax: 9 }), coded("data_corrupt"));
       close();
     }));

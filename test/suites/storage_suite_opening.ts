@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
 import { databaseIdOf } from "../../src/base/ids.ts";
+import { limits } from "../../src/base/limits.ts";
 import { startWriter } from "../crash/child.ts";
 import {
   beginTerm,
@@ -198,6 +199,36 @@ export function openingSuite({ openStorage }: StorageOpeners): void {
         const wal = statSync(`${path}-wal`).size;
         storage.write((tx) => tx.append([put(c, "after", 0)], wall));
         assert.ok(statSync(`${path}-wal`).size <= wal);
+        storage.close();
+      }),
+  );
+
+  test(
+    "opening: while dropped collections are freed the WAL grows no further than under commits",
+    patient,
+    () =>
+      inFolder(async (folder) => {
+        const path = join(folder, "data.dfdb"), documents = 20_000;
+        let storage = await openStorage(testOptions(path));
+        const c = start(storage);
+        // In no order, as ids are: each slice then changes pages all over their index.
+        const id = (i: number): string => `${i * 7_919 % documents}`.padStart(40, "0");
+        for (let i = 0; i < documents; i += 500) {
+          const some = Array.from(
+            { length: 500 },
+            (_, j) => put(c, id(i + j), 0, `{"pad":"${"p".repeat(400)}"}`),
+          );
+          storage.write((tx) => tx.append(some, wall));
+        }
+        storage.close();
+        storage = await openStorage(testOptions(path));
+        storage.write((tx) => tx.append([{ kind: "dropCollection", collection: c }], wall));
+        const pages = (): number => statSync(`${path}-wal`).size / limits.pageBytes;
+        for (let more = true; more;) {
+          assert.equal(storage.checkpointIfDue(), false);
+          more = storage.reclaim();
+          assert.ok(pages() < 1.5 * limits.checkpointPages, `${pages()}`);
+        }
         storage.close();
       }),
   );

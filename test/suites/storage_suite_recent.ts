@@ -35,6 +35,7 @@ export function recentSuite({ openStorage }: StorageOpeners): void {
       first: log.first,
       at: seqs.map((seq) => log.at(seq)),
       bytesAfter: seqs.map((seq) => log.bytesAfter(seq)),
+      wallMsAt: seqs.map((seq) => log.wallMsAt(seq)),
       entries: seqs.map((seq) =>
         bounds.map(([bytesMax, entriesMax]) => log.entries(seq, { bytesMax, entriesMax }))
       ),

@@ -81,6 +81,7 @@ function edges({ openStorage }: StorageOpeners): void {
             origin,
           ]);
           for (const seq of [1, 2, 6]) assert.equal(log.at(seqOf(seq)), "compacted");
+          assert.deepEqual([7, 8, 10, 11].map((seq) => log.wallMsAt(seqOf(seq))), [null, wall, wall, null]);
           for (const seq of [0, 1, 6]) assert.equal(log.entries(seqOf(seq), all), "compacted");
           assert.deepEqual(kept(storage).map(({ seq }) => seq), [8, 9, 10]);
           assert.deepEqual((log.entries(seqOf(7), { bytesMax: size + 1, entriesMax: 9 }) as []).length, 2);

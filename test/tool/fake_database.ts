@@ -1,15 +1,15 @@
 import { DfdbError } from "../../src/base/errors.ts";
-import type { NodeId, RunId, Seq } from "../../src/base/ids.ts";
+import type { NodeId, RunId, Seq, WallMs } from "../../src/base/ids.ts";
 import { epochOf, nodeIdOf, runIdOf, seqOf, wallMsOf } from "../../src/base/ids.ts";
 import { type Emitter, signal } from "../../src/base/signal.ts";
 import { chainAfter } from "../../src/storage/chain.ts";
 import type {
   LogEntry,
-  LogReader,
   LogReadLimits,
   Position,
   Term,
   TermRecord,
+  TimedLogReader,
 } from "../../src/storage/log.ts";
 import { origin } from "../../src/storage/log.ts";
 
@@ -17,7 +17,7 @@ import { origin } from "../../src/storage/log.ts";
 export const runOf = (digit: string): RunId => runIdOf(digit.repeat(32));
 
 /** A log in memory that checks all that is applied to it: order, continuity, chain, each entry once. */
-export class FakeDatabase implements LogReader {
+export class FakeDatabase implements TimedLogReader {
   first: Seq = seqOf(1);
   terms: TermRecord[] = [];
   readonly kept: LogEntry[] = [];
@@ -29,6 +29,8 @@ export class FakeDatabase implements LogReader {
   /** Called inside every apply. */
   onApply = (): void => {};
   reads = 0;
+  /** Thrown by every read of an entry before the last one: the disk failed, or a page is damaged. */
+  unreadable: DfdbError | null = null;
   #beforeFirst: Position = origin;
 
   get last(): Position {
@@ -41,19 +43,22 @@ export class FakeDatabase implements LogReader {
     if (seq === this.#beforeFirst.seq) return this.#beforeFirst;
     if (seq < this.first) return "compacted";
     const entry = this.kept[seq - this.first];
+    if (this.unreadable !== null && seq < this.last.seq) throw this.unreadable;
     return entry === undefined ? "ahead" : positionAfter(entry);
   }
 
   entries(after: Seq, limits: LogReadLimits): readonly LogEntry[] | "compacted" {
     this.reads++;
     if (after + 1 < this.first) return "compacted";
+    if (this.unreadable !== null) throw this.unreadable;
     const found: LogEntry[] = [];
     let bytes = 0;
     for (let i = after + 1 - this.first; i < this.kept.length && found.length < limits.entriesMax; i++) {
       const entry = this.kept[i];
-      if (entry === undefined || (found.length > 0 && bytes + entry.payload.length > limits.bytesMax)) break;
+      if (entry === undefined) break;
       bytes += entry.payload.length;
       found.push(entry);
+      if (bytes >= limits.bytesMax) break;
     }
     return found;
   }
@@ -62,6 +67,10 @@ export class FakeDatabase implements LogReader {
     let bytes = 0;
     for (const entry of this.kept) if (entry.seq > seq) bytes += entry.payload.length;
     return bytes;
+  }
+
+  wallMsAt(seq: Seq): WallMs | null {
+    return this.kept[seq - this.first]?.wallMs ?? null;
   }
 
   /** Begins a run with its own entry, as a node that starts to lead. */

@@ -5,7 +5,7 @@ import type { CollectionNumber, DocumentId, Seq, WallMs } from "../../src/base/i
 import { collectionNumberOf } from "../../src/base/ids.ts";
 import { utf8Text } from "../../src/base/bytes.ts";
 import type { Operation } from "../../src/document/operation.ts";
-import type { LogEntry, LogReader, Position, TermRecord } from "../../src/storage/log.ts";
+import type { LogEntry, Position, TermRecord, TimedLogReader } from "../../src/storage/log.ts";
 import { origin } from "../../src/storage/log.ts";
 import type {
   CollectionInfo,
@@ -45,7 +45,7 @@ export function memoryStorage(): MemoryStorage {
     entries = [...entries, ...made];
     commits++;
   };
-  const log: LogReader = {
+  const log: TimedLogReader = {
     first: seqOf(1),
     get last() {
       return state.position;
@@ -56,6 +56,7 @@ export function memoryStorage(): MemoryStorage {
     at: () => "compacted",
     entries: () => [],
     bytesAfter: () => 0,
+    wallMsAt: () => null,
   };
   return {
     databaseId: databaseIdOf("0".repeat(32)),

@@ -90,6 +90,8 @@ export class Rig {
   /** What the leaders of this rig were told of their followers' positions. */
   readonly ahead: RefusedFollower[] = [];
   readonly found: DurableFollower[] = [];
+  /** Epochs that its leaders refused, and rising ones that its followers heard. */
+  readonly epochs: number[] = [];
   readonly #prng: Prng = prng(1);
   readonly runtime: ReplicationRuntime = {
     clock: this.clock,
@@ -122,6 +124,7 @@ export class Rig {
       snapshots: options.snapshots ?? new FakeSnapshots(database),
       onAhead: (follower) => void this.ahead.push(follower),
       onFound: (follower) => void this.found.push(follower),
+      onEpoch: (epoch) => void this.epochs.push(epoch),
       tls: null,
     });
   }
@@ -142,6 +145,7 @@ export class Rig {
       resync: options.resync ?? new FakeResync(database, null),
       tls: null,
       onLeaderHint: ({ httpUrl }) => void hints.push(httpUrl),
+      onEpoch: (epoch) => void (epoch > (this.epochs.at(-1) ?? 0) && this.epochs.push(epoch)),
       tuning: { ...tuning, ...options.tuning },
     });
     return Object.assign(part, { following });

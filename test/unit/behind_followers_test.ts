@@ -1,12 +1,13 @@
 /** When a leader that may lack entries takes no writes, and what ends that. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { DfdbError } from "../../src/base/errors.ts";
 import { epochOf, nodeIdOf, runIdOf, seqOf } from "../../src/base/ids.ts";
 import { silentLogger } from "../../src/base/logger.ts";
 import type { RoleKind } from "../../src/cluster/role.ts";
 import { role as makeRole } from "../../src/cluster/role.ts";
 import { behindFollowers } from "../../src/node/behind_followers.ts";
-import { keptState } from "../../src/node/kept_state.ts";
+import { epochNote, keptState } from "../../src/node/kept_state.ts";
 import type { DurableFollower, RefusedFollower } from "../../src/replication/types.ts";
 import type { Position } from "../../src/storage/log.ts";
 import type { NodeState, NodeStore, Storage } from "../../src/storage/storage.ts";
@@ -23,6 +24,7 @@ const node = (digit: string) => nodeIdOf(digit.repeat(32));
 const found = (digit: string, seq: number): DurableFollower => (
   { nodeId: node(digit), nodeName: digit, seq: seqOf(seq), candidate: false }
 );
+const mirror = { seq: 9, epoch: 1 };
 const ahead = (digit: string): RefusedFollower => ({
   nodeId: node(digit),
   nodeName: digit,
@@ -45,13 +47,17 @@ function rig(kind: RoleKind) {
   const kept = keptState(store, { databaseId: "d", log } as unknown as Storage, role);
   if (kind === "follower") role.follow();
   else role.lead(kind, { epoch: epochOf(1), run: run("2") });
-  const behind = behindFollowers({ role, kept, log: log as Storage["log"], logger: silentLogger });
-  return { behind, role, kept, wrote: () => void (log.last = at(6, "2")) };
+  let followed = false;
+  const upToDate = (): boolean => followed;
+  const behind = behindFollowers({ role, kept, log: log as Storage["log"], logger: silentLogger, upToDate });
+  const move = (position: Position): void => void (log.last = position);
+  const catchUp = (): void => void (followed = true);
+  return { behind, role, kept, move, catchUp, wrote: () => move(at(6, "2")) };
 }
 
 test("behind followers: a leader whose sidecar is ahead waits for a follower that knows what there was", () => {
   const { behind, role, kept } = rig("leader");
-  behind.mirrorAhead();
+  behind.mirrorAhead(mirror);
   assert.equal(role.readOnly.reason, "behind_followers");
   assert.deepEqual(kept.readOnlyCauses, ["mirror_ahead"], "durable");
   behind.onFound(found("b", 0));
@@ -63,7 +69,7 @@ test("behind followers: a leader whose sidecar is ahead waits for a follower tha
 
 test("behind followers: a node without followers is not held up until it serves some", () => {
   const { behind, role } = rig("none");
-  behind.mirrorAhead();
+  behind.mirrorAhead(mirror);
   assert.equal(role.readOnly.on, false);
   role.leadAs("leader");
   behind.leads();
@@ -72,7 +78,7 @@ test("behind followers: a node without followers is not held up until it serves 
 
 test("behind followers: a node that wrote under its run before it serves followers is not held up", () => {
   const { behind, role, wrote } = rig("none");
-  behind.mirrorAhead();
+  behind.mirrorAhead(mirror);
   wrote();
   role.leadAs("leader");
   behind.leads();
@@ -99,7 +105,7 @@ test("behind followers: a follower that is ahead stops writes before the first o
 test("behind followers: an operator's read-only goes on when the other cause ends", () => {
   const { behind, role } = rig("leader");
   role.setReadOnly("operator", true);
-  behind.mirrorAhead();
+  behind.mirrorAhead(mirror);
   assert.equal(role.readOnly.reason, "behind_followers");
   behind.onFound(found("b", 5));
   assert.equal(role.readOnly.reason, "operator");
@@ -107,6 +113,78 @@ test("behind followers: an operator's read-only goes on when the other cause end
 
 test("behind followers: a follower is never held up by its sidecar", () => {
   const { behind, role } = rig("follower");
-  behind.mirrorAhead();
+  behind.mirrorAhead(mirror);
   assert.deepEqual([role.readOnly.on, behind.suspicious], [false, true]);
+});
+
+test("behind followers: a sidecar that was ahead is doubted until a follower or a leader spoke, or this run wrote", () => {
+  const follower = rig("follower");
+  follower.behind.mirrorAhead(mirror);
+  follower.move(at(8, "1"));
+  assert.equal(follower.behind.suspicious, true, "it is not back where it was");
+  follower.move(at(9, "1"));
+  assert.equal(follower.behind.suspicious, false, "its leader brought it there");
+  const short = rig("follower");
+  short.behind.mirrorAhead({ seq: 1_000_000, epoch: 1 });
+  short.catchUp();
+  assert.equal(short.behind.suspicious, false, "its leader has no more");
+  const other = rig("follower");
+  other.behind.mirrorAhead(mirror);
+  other.move({ ...at(7, "3"), epoch: epochOf(2) });
+  assert.equal(other.behind.suspicious, false, "a higher epoch has decided");
+  const changed = rig("leader");
+  changed.behind.mirrorAhead(mirror);
+  changed.role.follow();
+  changed.behind.follows();
+  assert.equal(changed.behind.suspicious, true, "that it follows says nothing yet");
+  const none = rig("none");
+  none.behind.mirrorAhead(mirror);
+  assert.equal(none.behind.suspicious, true, "that it started says nothing");
+  none.wrote();
+  assert.equal(none.behind.suspicious, false);
+  const found = rig("leader");
+  found.behind.mirrorAhead(mirror);
+  found.behind.onFound({ nodeId: node("b"), nodeName: "b", seq: seqOf(5), candidate: false });
+  assert.equal(found.behind.suspicious, false);
+});
+
+test("behind followers: while what is missing is given up, one that is ahead of the old run does not count", async () => {
+  const { behind, role, move } = rig("leader");
+  behind.onAhead(ahead("b"));
+  await behind.giveUp(async () => {
+    role.setReadOnly("follower_ahead", false);
+    role.lead("leader", { epoch: epochOf(2), run: run("4") });
+    behind.onAhead(ahead("b"));
+    behind.onAhead(ahead("c"));
+    assert.equal(role.readOnly.on, false);
+    await Promise.resolve();
+    move({ ...at(6, "4"), epoch: epochOf(2) });
+  });
+  assert.equal(role.readOnly.on, false);
+  const failing = rig("leader");
+  await assert.rejects(failing.behind.giveUp(() => Promise.reject(new Error("disk"))), /disk/);
+  failing.behind.onAhead(ahead("b"));
+  assert.equal(failing.role.readOnly.on, true, "it did not begin: it counts again");
+});
+
+test("kept state: an epoch that was met is written once, and never falls", () => {
+  const { kept } = rig("leader"), written: number[] = [];
+  kept.save({ epoch: 3 });
+  kept.saw(2);
+  assert.equal(kept.highestEpoch, 3);
+  kept.saw(7);
+  assert.equal(kept.highestEpoch, 7);
+  assert.deepEqual(kept.role, "leader", "the rest stays");
+  const failing: typeof kept = {
+    ...kept,
+    saw: (epoch) => {
+      written.push(epoch);
+      throw new DfdbError("disk_full", "no space left");
+    },
+  };
+  const warnings: string[] = [];
+  const note = epochNote(failing, { ...silentLogger, warn: (message) => void warnings.push(message) });
+  note(epochOf(8));
+  note(epochOf(8));
+  assert.deepEqual([written, warnings.length], [[8, 8], 1], "tried again, told once");
 });

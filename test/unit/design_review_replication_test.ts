@@ -1,11 +1,14 @@
 /** What happens at the edge of a trimmed log, after damage inside one run, and beside a leader that lags: nothing is discarded. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { DfdbError } from "../../src/base/errors.ts";
+import { epochOf } from "../../src/base/ids.ts";
 import type { LogEntry } from "../../src/storage/log.ts";
 import { type FakeDatabase, runOf } from "../tool/fake_database.ts";
 import { FakeResync } from "../tool/fake_resync.ts";
 import { FakeSnapshots } from "../tool/fake_snapshots.ts";
 import { Rig } from "../tool/replication_rig.ts";
+import { ScriptedFollower } from "../tool/scripted_follower.ts";
 
 /** Entry `seq` of a whole log has another content, as its chain tells. */
 function damage(database: FakeDatabase, seq: number): void {
@@ -58,6 +61,31 @@ test("damage that only halving finds is corrupt, and nothing is rescued or insta
   assert.deepEqual(database.last, before);
   assert.deepEqual(resync.calls, []);
   await Promise.all([follower.following.close(), server.close()]);
+});
+
+test("an epoch above its own is told: to a leader by who is refused for it, to a follower before its entries come", async () => {
+  const rig = new Rig(), leader = rig.database(5), above = leader.copy();
+  above.lead(4, runOf("2"));
+  const server = await rig.lead(leader);
+  await ScriptedFollower.connect(rig, { ...above.last, epoch: epochOf(9) }, {
+    databaseId: "e".repeat(32) as never,
+  });
+  await ScriptedFollower.connect(rig, above.last, {}, { digit: "c" });
+  assert.deepEqual(rig.epochs, [4], "not what another database says");
+  await server.close();
+  const second = new Rig(), lead = await second.lead(above), database = leader.copy();
+  const apply = () => Promise.reject(new DfdbError("disk_full", "no space left"));
+  const follower = second.follow(database, { apply });
+  await second.failed(follower, "disk_full");
+  assert.deepEqual([database.last.epoch, second.epochs], [1, [4]], "by the welcome");
+  await follower.following.close();
+  const third = second.follow(above.copy());
+  await second.clock.until(() => third.following.status().state === "streaming", "streams");
+  third.following.holdAfter(above.last.seq);
+  above.lead(6, runOf("3"));
+  await second.clock.until(() => second.epochs.at(-1) === 6, "a heartbeat told", 10_000);
+  assert.equal(third.database.last.epoch, 4);
+  await Promise.all([third.following.close(), lead.close()]);
 });
 
 test("pointed at a node that lags, a follower keeps what it has until that node has caught up", async () => {

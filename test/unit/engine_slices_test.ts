@@ -166,6 +166,35 @@ test("engine: a large entry is applied over macrotasks, what comes meanwhile aft
   assert.equal((await engine.apply([entry(9)])).seq, 4);
 });
 
+test("engine: a disk that fails under an apply, in one go or in slices, ends the node; a full one does not", async () => {
+  const entry = (bytes: number) => ({ wallMs: wallMsOf(0), payload: new Uint8Array(bytes) }) as LogEntry;
+  for (const bytes of [9, limits.sliceBytes + 1]) {
+    for (const code of ["io_error", "data_corrupt", "disk_full"] as const) {
+      const { engine, storage, fatal, run } = rig();
+      storage.commitFaults.push(new DfdbError(code, "broken"));
+      const refused = failsWith((async () => await engine.apply([entry(bytes)]))(), code);
+      run();
+      await refused;
+      assert.deepEqual(fatal.map((error) => error.code), code === "disk_full" ? [] : [code]);
+    }
+  }
+});
+
+test("engine: a database that cannot be used after an exchange ends the node; a failed installation does not", async () => {
+  const { engine, storage, fatal, run } = rig();
+  const broken = new DfdbError("io_error", "the received file cannot be read");
+  const refused = failsWith(engine.exchange(() => Promise.reject(broken)), "io_error");
+  run();
+  await refused;
+  assert.deepEqual(fatal, []);
+  storage.exchange = (install) =>
+    install().then(() => Promise.reject(new DfdbError("data_corrupt", "no database of ours")));
+  const replaced = failsWith(engine.exchange(() => Promise.resolve()), "data_corrupt");
+  run();
+  await replaced;
+  assert.deepEqual(fatal.map(({ code }) => code), ["data_corrupt"]);
+});
+
 test("engine: an exchange has the database to itself, and tells where the log ends then", async () => {
   const { engine, storage, run } = rig();
   let end: () => void = () => {};

@@ -58,6 +58,24 @@ test("a node counts once: its newer connection takes the place of the older one"
   assert.deepEqual(held(server), []);
 });
 
+test("after a stall of the leader a second node of the same id is refused as before, whoever comes first", async () => {
+  for (const ticksFirst of [true, false]) {
+    const rig = new Rig(), leader = rig.database(4), server = await rig.lead(leader), { clock } = rig;
+    await ScriptedFollower.connect(rig, at(leader, 3));
+    await clock.advance(2 * limits.heartbeatMs);
+    if (ticksFirst) await clock.stall(2 * limits.heartbeatMs);
+    else clock.pass(2 * limits.heartbeatMs);
+    const instance = "9".repeat(32),
+      second = await ScriptedFollower.connect(rig, at(leader, 2), { instance });
+    assert.equal(second.refused, "duplicate_node");
+    assert.deepEqual(held(server), ["node-b 3"]);
+    await clock.advance(3 * limits.heartbeatMs);
+    const third = await ScriptedFollower.connect(rig, at(leader, 2), { instance });
+    assert.deepEqual([third.refused, held(server)], [undefined, ["node-b 2"]], "silent while it listened");
+    await server.close();
+  }
+});
+
 test("the leader hears who is ahead and who was found; nobody vouches for an empty position", async () => {
   const rig = new Rig(), leader = rig.database(4), server = await rig.lead(leader);
   await ScriptedFollower.connect(rig, { ...leader.last, seq: seqOf(9) });
@@ -269,6 +287,45 @@ test("followers at the head share one read of the log and one frame", async () =
   await rig.clock.settle();
   assert.ok(followers.every((follower) => follower.last("append")?.entries.length === 3));
   assert.equal(leader.reads - before, 1);
+  await server.close();
+});
+
+test("the status tells how old the oldest entry is that a follower lacks, and reads none for it", async () => {
+  const rig = new Rig(), leader = rig.database(3), server = await rig.lead(leader), now = rig.clock.wall();
+  const follower = await ScriptedFollower.connect(rig, leader.last);
+  await rig.clock.settle();
+  leader.write(1, 20, now - 3_000);
+  leader.write(1, 20, now - 2_000);
+  leader.write(1, 20, now - 1_000);
+  const lagMs = (): number | undefined => server.followers()[0]?.lagMs;
+  await rig.clock.settle();
+  const before = leader.reads, late = rig.clock.wall() - now;
+  assert.equal(lagMs(), late + 3_000);
+  leader.trim(5);
+  assert.equal(lagMs(), late + 2_000, "the first one that is kept, where its own is not");
+  await follower.send({ type: "ack", ...leader.last });
+  assert.deepEqual([lagMs(), leader.reads - before], [0, 0]);
+  await server.close();
+});
+
+test("what was read is forgotten with the last follower, whoever else is connected", async () => {
+  const rig = new Rig(), leader = rig.database(9), server = await rig.lead(leader);
+  const silent = await rig.net.connect({
+    hostname: "leader",
+    port: leaderPort,
+    tls: null,
+    signal: new AbortController().signal,
+  });
+  const reads = async (digit: string): Promise<number> => {
+    const before = leader.reads, follower = await ScriptedFollower.connect(rig, at(leader, 3), {}, { digit });
+    await rig.clock.settle();
+    assert.equal(follower.last("append")?.entries.length, 7);
+    if (digit !== "c") await follower.hangUp();
+    await rig.clock.settle();
+    return leader.reads - before;
+  };
+  assert.deepEqual([await reads("b"), await reads("c"), await reads("d")], [1, 1, 0]);
+  silent.abort(new Error("over"));
   await server.close();
 });
 

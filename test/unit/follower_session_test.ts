@@ -109,8 +109,35 @@ test("the pace follows what an apply takes", () => {
   assert.equal(pace.entries, 200, "a short one says nothing");
   pace.took(200, 10);
   assert.equal(pace.entries, 400);
-  pace.took(1, 9_000);
-  assert.equal(pace.entries, 1);
+  pace.took(400, 9_000);
+  assert.equal(pace.entries, 64, "fewer would cost no less");
+});
+
+test("the pace does not count what every apply costs", () => {
+  for (const fixedMs of [5, 30, 60, 400]) {
+    const pace = new ApplyPace(50, 2_000), took = (entries: number): number => fixedMs + entries / 100;
+    pace.took(2_000, 3_000);
+    const applies: number[] = [];
+    while (pace.entries < 2_000 && applies.length < 100) {
+      applies.push(pace.entries);
+      pace.took(pace.entries, took(pace.entries));
+    }
+    assert.ok(applies.length < 20, `${fixedMs} ms: ${applies.join(" ")}`);
+    for (let i = 0; i < 20; i++) pace.took(pace.entries, took(pace.entries));
+    assert.equal(pace.entries, 2_000, `${fixedMs} ms: it stays`);
+  }
+});
+
+test("the pace ends where the entries themselves fill the time", () => {
+  for (const fixedMs of [0, 60]) {
+    const pace = new ApplyPace(50, 2_000);
+    // 200 entries take 50 ms.
+    for (let i = 0; i < 50; i++) pace.took(pace.entries, fixedMs + pace.entries / 4);
+    assert.ok(pace.entries >= 100 && pace.entries <= 300, `${fixedMs} ms: ${pace.entries}`);
+    pace.took(1, 10_000);
+    pace.took(pace.entries, fixedMs + pace.entries);
+    assert.ok(pace.entries < 300, "one that was held up is no licence");
+  }
 });
 
 test("ages are told by the leader's clock", () => {
@@ -155,5 +182,36 @@ test("halving finds every point in common, wherever either log begins, in few qu
         assert.equal(found, mineFirst - 1 > common ? null : common, told);
       }
     }
+  }
+});
+
+test("the own log may be trimmed between a question and its answer: then everything is kept", () => {
+  const cases = [
+    { first: 1, trims: [90], found: null },
+    { first: 5, trims: [5], found: null },
+    { first: 5, trims: [0, 5, 10], found: 20 },
+    { first: 5, trims: [30], found: null },
+    { first: 1, trims: [0, 10, 10, 10, 20], found: 20 },
+    { first: 1, trims: [0, 10, 10, 10, 21], found: null },
+  ];
+  for (const { first, trims, found } of cases) {
+    const theirs = new FakeDatabase();
+    theirs.lead(1, runOf("1"));
+    theirs.write(19);
+    const mine = theirs.copy();
+    mine.lead(1, runOf("2"));
+    mine.write(78);
+    theirs.lead(2, runOf("3"));
+    if (first > 1) mine.trim(first - 1);
+    const bisection = new Bisection(mine, theirs.last.seq);
+    let common: number | null | undefined;
+    for (let i = 0; common === undefined; i++) {
+      const next = bisection.next, to = trims[i] ?? 0;
+      if (mine.first <= to) mine.trim(to);
+      const answer = typeof next === "object" ? next : bisection.answered(probedAt(theirs, next));
+      assert.ok(!(answer instanceof Error), `${first} ${trims}: ${String(answer)}`);
+      if (answer !== null) common = answer.common;
+    }
+    assert.equal(common, found, `${first} ${trims}`);
   }
 });

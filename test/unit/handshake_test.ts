@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { hex, utf8Text } from "../../src/base/bytes.ts";
 import { nodeIdOf, seqOf } from "../../src/base/ids.ts";
-import { judgePosition } from "../../src/replication/judge_position.ts";
+import { isInHistory, judgePosition, snapshotNotBefore } from "../../src/replication/judge_position.ts";
 import type { HandshakeFacts } from "../../src/wire/proof.ts";
 import { proofInput, proofOf } from "../../src/wire/proof.ts";
 import { FakeDatabase, runOf } from "../tool/fake_database.ts";
@@ -68,6 +68,25 @@ test("the edge of a trimmed log is welcome, what lies before it is compacted", (
   assert.equal(judgePosition(log, before)?.code, "compacted");
   assert.equal(judgePosition(log, before)?.details.firstSeq, 13);
   assert.equal(judgePosition(log, new FakeDatabase().last)?.code, "compacted");
+});
+
+test("what was trimmed behind a position of the same run is in the history, other runs and ends are not", () => {
+  const log = leader(), before = log.at(seqOf(5)), { last } = log;
+  assert.ok(typeof before === "object");
+  log.trim(12);
+  assert.equal(isInHistory(log, before), true);
+  assert.equal(isInHistory(log, last), true);
+  assert.equal(isInHistory(log, { ...before, run: runOf("9") }), false);
+  assert.equal(isInHistory(log, { ...last, chain: last.chain ^ 1 }), false);
+  assert.equal(isInHistory(log, { ...last, seq: seqOf(21) }), false);
+});
+
+test("a snapshot for who has entries that are not here need not reach further than what may be in common", () => {
+  const log = leader(), { last } = log, first = { ...last, epoch: 1 as never, run: runOf("1") };
+  assert.equal(snapshotNotBefore(log, { ...first, seq: seqOf(1_000) }, "rescue"), 10);
+  assert.equal(snapshotNotBefore(log, { ...first, seq: seqOf(7), run: runOf("9") }, "rescue"), 7);
+  assert.equal(snapshotNotBefore(log, { ...first, seq: seqOf(7) }, "snapshot"), 7);
+  assert.equal(snapshotNotBefore(log, last, "snapshot"), 20);
 });
 
 test("another chain in the same run is corruption", () => {

@@ -15,6 +15,7 @@ import type { Position } from "../../src/storage/log.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import type { SnapshotOffer } from "../../src/wire/message.ts";
 import { coded, everything, inFolder, patient, plainFiles, testOptions } from "../suites/storage_fixture.ts";
+import { gate } from "../suites/runtime_tools.ts";
 import type { SmallDisk } from "../tool/resync_rig.ts";
 import { database, inlineWorkers, smallDisk, someRandom, stillClock, write } from "../tool/resync_rig.ts";
 import { tasks } from "../../src/node/tasks.ts";
@@ -198,12 +199,17 @@ test(
       // It catches up by the log after all.
       await again();
       const live = await start();
-      committed.emit({ ...offer.position, seq: seqOf(offer.position.seq - 1) });
+      const entries = leader.storage.log.entries(seqOf(0), { bytesMax: 1e9, entriesMax: 1e6 });
+      assert.ok(entries !== "compacted");
+      const apply = (some: typeof entries): void => {
+        committed.emit(follower.write((tx) => some.map((entry) => tx.apply(entry)).at(-1) as Position));
+      };
+      apply(entries.slice(0, -1));
       assert.notEqual(await live.resumable(), null);
-      committed.emit(offer.position);
+      apply(entries.slice(-1));
       assert.equal(await live.resumable(), null);
       await live.close();
-      assert.equal(follower.log.last.seq, 0);
+      assert.deepEqual([follower.log.last, left()], [offer.position, []]);
     }),
 );
 
@@ -267,6 +273,67 @@ test(
 );
 
 test(
+  "what is not needed any more is deleted before the next one begins, never together with it",
+  patient,
+  () =>
+    withFollower(async ({ root, leader, follower, files, committed, start, left }) => {
+      const first = await snapshotOf(root, leader.storage, "a"), into = await start();
+      await into.begin(first.offer);
+      await send(into, first);
+      await into.install(first.checksum);
+      // Left by a transfer that was cut off, and reached by the log since.
+      write(leader.storage, leader.collection, "x", 1);
+      const cut = await snapshotOf(root, leader.storage, "b");
+      await into.begin(cut.offer);
+      await send(into, cut, piece);
+      const reached = leader.storage.log.entries(follower.log.last.seq, { bytesMax: 1e6, entriesMax: 10 });
+      assert.ok(reached !== "compacted");
+      for (const entry of reached) follower.write((tx) => tx.apply(entry));
+      write(leader.storage, leader.collection, "y", 1);
+      const next = await snapshotOf(root, leader.storage, "c"), held = gate(), remove = files.remove;
+      const opened = files.openWrite;
+      const slow = (path: string): Promise<void> => {
+        Object.assign(files, { remove });
+        return held.promise.then(() => remove(path));
+      };
+      const openWrite = (path: string, how: { readonly truncate: boolean }): ReturnType<typeof opened> =>
+        opened(path, how).finally(() => held.open());
+      Object.assign(files, { remove: slow, openWrite });
+      committed.emit(follower.log.last);
+      const begun = into.begin(next.offer);
+      for (let i = 0; i < 20; i++) await files.size(`${root}/data.dfdb`);
+      held.open();
+      await begun;
+      await send(into, next);
+      await into.install(next.checksum);
+      assert.deepEqual([follower.log.last, left()], [leader.storage.log.last, []]);
+    }),
+);
+
+test(
+  "what is rescued does not have to be in a snapshot; what is written afterwards does",
+  patient,
+  () =>
+    withFollower(async ({ root, leader, start, follower }) => {
+      const shared = await snapshotOf(root, leader.storage, "a"), into = await start();
+      await into.begin(shared.offer);
+      await send(into, shared);
+      await into.install(shared.checksum);
+      write(follower, leader.collection, "own", 2);
+      await assert.rejects(into.begin(shared.offer), coded("conflict"));
+      await into.rescue(shared.offer.position.seq);
+      await into.begin(shared.offer);
+      write(follower, leader.collection, "later", 1);
+      await assert.rejects(into.begin(shared.offer), coded("conflict"));
+      await into.rescue(shared.offer.position.seq);
+      await into.begin(shared.offer);
+      await send(into, shared);
+      await into.install(shared.checksum);
+      assert.deepEqual(follower.log.last, leader.storage.log.last);
+    }),
+);
+
+test(
   "a snapshot that is older than this node in the same history is refused, one of another history is not",
   patient,
   () =>
@@ -278,6 +345,13 @@ test(
       await send(into, newer);
       await into.install(newer.checksum);
       await assert.rejects(into.begin(old.offer), coded("conflict"));
+      while (follower.trimLog({ bytesMax: 0, age: null }));
+      assert.equal(follower.log.at(old.offer.position.seq), "compacted");
+      await assert.rejects(
+        into.begin(old.offer),
+        coded("conflict"),
+        "its run says that it is the same history",
+      );
       // Longer by entries of its own: not the same history any more, although the other one ends earlier.
       write(follower, leader.collection, "own", 3);
       const { seq }: { seq: Seq } = follower.log.last;

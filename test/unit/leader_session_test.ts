@@ -4,6 +4,7 @@ import test from "node:test";
 import type { DfdbError } from "../../src/base/errors.ts";
 import { monotonicMsOf, seqOf } from "../../src/base/ids.ts";
 import { Contact } from "../../src/replication/contact.ts";
+import { LeaderStream } from "../../src/replication/leader_stream.ts";
 import { Roster, type RosterMember } from "../../src/replication/roster.ts";
 import { SendPace } from "../../src/replication/send_pace.ts";
 import { SendWindow } from "../../src/replication/send_window.ts";
@@ -50,6 +51,18 @@ test("an ack of another epoch, run or chain is never believed", () => {
   }
 });
 
+test("an ack of a trimmed entry inside a frame says nothing, unless its run is another", () => {
+  const log = logOf(9), window = new SendWindow(at(log, 1)), inside = at(log, 4), end = at(log, 6);
+  window.add(slice(log, 2, 6));
+  log.trim(8);
+  assert.equal(window.acknowledge(inside, log), null);
+  assert.deepEqual([window.acked.seq, window.bytesInFlight], [1, 500]);
+  assert.equal(window.acknowledge({ ...inside, run: runOf("2") }, log)?.code, "corrupt");
+  assert.equal(window.acknowledge(end, log), null);
+  assert.deepEqual([window.acked, window.bytesInFlight], [end, 0]);
+  assert.equal(window.acknowledge(inside, log)?.code, "corrupt", "it goes back");
+});
+
 test("silence counts only while this node was listening", () => {
   const contact = new Contact(1_000, 100, monotonicMsOf(0));
   assert.equal(contact.lost(monotonicMsOf(999)), false);
@@ -58,8 +71,18 @@ test("silence counts only while this node was listening", () => {
   assert.equal(contact.deadline, 1_500);
   assert.equal(contact.lost(monotonicMsOf(1_601)), false, "the look was late");
   assert.equal(contact.deadline, 2_601);
-  assert.equal(contact.heardAt, 500, "but nothing was heard");
   assert.equal(contact.lost(monotonicMsOf(2_601)), true);
+});
+
+test("a stall of this node that is shorter than what would be lost is not silence either", () => {
+  const contact = new Contact(10_000, 1_000, monotonicMsOf(0), 2_000);
+  assert.equal(contact.lost(monotonicMsOf(2_000)), false);
+  assert.equal(contact.silentMs(monotonicMsOf(5_000)), 5_000, "not late");
+  assert.equal(contact.silentMs(monotonicMsOf(8_001)), 0, "it stood still");
+  assert.equal(contact.lost(monotonicMsOf(10_001)), false);
+  assert.equal(contact.silentMs(monotonicMsOf(10_001)), 2_000);
+  contact.heard(monotonicMsOf(10_500));
+  assert.equal(contact.silentMs(monotonicMsOf(11_000)), 500);
 });
 
 test("what several are sent is read and encoded once, and only the newest is kept", () => {
@@ -85,10 +108,48 @@ test("of the frames that are kept, the bytes are bounded", () => {
   const log = new FakeDatabase();
   log.lead(1, runOf("1"));
   log.write(3, 3 * 1024 * 1024);
-  const reads = new SharedReads(log, { bytesMax: 1, entriesMax: 1 });
+  const reads = new SharedReads(log, { bytesMax: 1, entriesMax: 1 }, 4 * 1024 * 1024);
   const first = reads.append(at(log, 1)) as Append, frame = reads.encode(first);
   reads.encode(reads.append(at(log, 2)) as Append);
   assert.notEqual(reads.encode(first), frame);
+});
+
+test("an entry that travels in parts is not kept: who sends it holds it, and the others take it from there", () => {
+  const log = logOf(3);
+  log.write(1, 1_000);
+  const reads = new SharedReads(log, { bytesMax: 500, entriesMax: 10 }, 200);
+  const small = reads.append(at(log, 1)) as Append;
+  assert.deepEqual(small.entries.map(({ seq }) => seq), [2, 3], "it travels alone");
+  assert.equal(reads.append(at(log, 1)), small);
+  assert.equal(log.reads, 1);
+  const large = reads.append(at(log, 3)) as Append, [entry] = large.entries;
+  assert.deepEqual(large.entries.map(({ seq }) => seq), [4]);
+  assert.ok(entry !== undefined && reads.append(at(log, 3)) !== large);
+  assert.equal(log.reads, 3);
+  assert.equal(reads.large(entry), entry);
+  log.write(1, 10);
+  assert.deepEqual((reads.append(at(log, 3)) as Append).entries, [entry]);
+  assert.equal(log.reads, 3, "also when the log has grown");
+});
+
+test("an entry larger than a frame waits for room unread", () => {
+  const log = logOf(2);
+  log.write(1, 200);
+  const reads = new SharedReads(log, { bytesMax: 100, entriesMax: 10 }, 500);
+  const stream = new LeaderStream(
+    { log, reads, tuning: { appendBytes: 100, windowBytes: 250 } },
+    new SendWindow(at(log, 1)),
+  );
+  const sent = (): unknown => {
+    const message = stream.next();
+    return message !== null && "entries" in message ? message.entries.map(({ seq }) => seq) : message;
+  };
+  assert.deepEqual(sent(), [2]);
+  for (let i = 0; i < 3; i++) assert.equal(sent(), null, "300 bytes are more than 250");
+  assert.equal(log.reads, 2, "its size is known from the first time");
+  stream.window.acknowledge(at(log, 2), log);
+  assert.deepEqual(sent(), [3]);
+  assert.equal(stream.window.bytesInFlight, 200);
 });
 
 test("a rate is kept over time, and 50 ms may go ahead", () => {
@@ -113,7 +174,8 @@ function member(
   heardAt = 0,
 ): FakeMember {
   const refusals: DfdbError[] = [];
-  const session = { phase, hello, heardAt, established: phase === "streaming" } as never;
+  const silentMs = (now: number): number => now - heardAt;
+  const session = { phase, hello, silentMs, established: phase === "streaming" } as never;
   return { session, heard: hello !== null, refusals, refuse: (error) => void refusals.push(error) };
 }
 

@@ -11,13 +11,13 @@ import type { Clock } from "../../src/runtime/runtime.ts";
 import type { Position } from "../../src/storage/log.ts";
 import { origin } from "../../src/storage/log.ts";
 import type { Storage, TrimPolicy } from "../../src/storage/storage.ts";
-import { World } from "../sim/world.ts";
+import { ClockWorld } from "../sim/clock_world.ts";
 
 const minute = 60_000, hour = 60 * minute, day = 24 * hour;
 
 /** Maintenance over a storage that only notes what it is asked. */
 function rig(logAgeMs = 7 * day) {
-  const world = new World(1), committed = signal<Position>(origin), offset = { ms: 0 };
+  const world = new ClockWorld(1), committed = signal<Position>(origin), offset = { ms: 0 };
   const clock: Clock = {
     monotonic: () => world.monotonic(),
     wall: () => wallMsOf(world.wall() + offset.ms),
@@ -83,12 +83,13 @@ test("maintenance: trims by bytes after a commit, each slice in a macrotask of i
   stop();
 });
 
-test("maintenance: what dropped collections left goes first, one slice at a time", async () => {
+test("maintenance: dropped collections and the log get a slice each in every turn; neither waits for the other", async () => {
   const { trims, due, run, stop } = rig();
   due.reclaims = 3;
-  due.trims = 0;
+  due.trims = 1;
   await run(1);
-  assert.deepEqual(trims.map(({ event }) => event), [4]);
+  assert.deepEqual(trims.map(({ event }) => event), [1, 2, 3, 4]);
+  assert.equal(due.reclaims, -1, "until nothing is left");
   stop();
 });
 
@@ -150,6 +151,27 @@ test("maintenance: a full disk is told once and tried again; a broken one ends t
   await run(1);
   assert.deepEqual([warnings.length, fatal.map(({ code }) => code)], [1, ["io_error"]]);
   stop();
+});
+
+test("maintenance: what is in the way for a while ends nothing: told once, tried again", async () => {
+  const { committed, due, moves, warnings, fatal, run, stop } = rig();
+  const commit = async (error: DfdbError | null): Promise<void> => {
+    due.error = error;
+    committed.emit(origin);
+    await run(1);
+  };
+  const locked = new DfdbError("data_locked", "somebody reads"), odd = new DfdbError("internal", "a worker");
+  for (const error of [locked, locked, odd, odd, locked]) await commit(error);
+  assert.deepEqual([warnings.length, fatal.length], [3, 0]);
+  due.long = true;
+  await commit(null);
+  moves[0]?.reject(odd);
+  await commit(null);
+  moves[1]?.reject(new DfdbError("data_corrupt", "torn"));
+  await run(1);
+  assert.deepEqual([moves.length, warnings.length, fatal.map(({ code }) => code)], [2, 4, ["data_corrupt"]]);
+  due.long = false;
+  await stop();
 });
 
 test("maintenance: a long WAL is moved by a worker, one at a time; stopping waits for it", async () => {

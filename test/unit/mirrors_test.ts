@@ -4,11 +4,12 @@ import { epochOf, noRun, seqOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
 import type { Logger } from "../../src/base/logger.ts";
 import { signal } from "../../src/base/signal.ts";
+import type { MirrorPosition } from "../../src/node/mirrors.ts";
 import { mirrors } from "../../src/node/mirrors.ts";
 import type { Files } from "../../src/runtime/files.ts";
 import type { Position } from "../../src/storage/log.ts";
-import { memoryFiles } from "../sim/sim_runtime.ts";
-import { World } from "../sim/world.ts";
+import { memoryFiles } from "../tool/memory_files.ts";
+import { ClockWorld } from "../sim/clock_world.ts";
 
 const at = (seq: number, epoch = 1): Position => ({
   epoch: epochOf(epoch),
@@ -18,8 +19,8 @@ const at = (seq: number, epoch = 1): Position => ({
 });
 const seqFile = "/d/data.dfdb.followerseq", termFile = "/d/data.dfdb.term";
 
-async function setUp(position: Position, content: Record<string, Uint8Array> = {}) {
-  const world = new World(1), committed = signal(position), warnings: string[] = [];
+async function setUp(position: Position, content: Record<string, Uint8Array> = {}, doubt = { on: false }) {
+  const world = new ClockWorld(1), committed = signal(position), warnings: string[] = [];
   const memory = memoryFiles("/d"), written: string[] = [];
   for (const [path, bytes] of Object.entries(content)) await memory.writeAtomic(path, bytes);
   const files: Files = {
@@ -32,11 +33,20 @@ async function setUp(position: Position, content: Record<string, Uint8Array> = {
   const note = (message: string): void => void warnings.push(message);
   const logger: Logger = { debug: note, info: note, warn: note, error: note };
   const aheadBy: number[] = [];
-  const onAhead = (missingEntries: number): void => {
+  const onAhead = ({ seq }: MirrorPosition): void => {
     assert.deepEqual(written, [], "told before it is overwritten");
-    aheadBy.push(missingEntries);
+    aheadBy.push(seq - position.seq);
   };
-  const made = await mirrors({ dataPath: "/d/data.dfdb", files, clock: world, logger, committed, onAhead });
+  const hold = (): boolean => doubt.on;
+  const made = await mirrors({
+    dataPath: "/d/data.dfdb",
+    files,
+    clock: world,
+    logger,
+    committed,
+    onAhead,
+    hold,
+  });
   const read = async (path: string): Promise<number> => {
     const bytes = await memory.read(path);
     assert.equal(bytes?.length, 8);
@@ -65,6 +75,24 @@ test("mirrors are written on close, whatever the time", async () => {
   assert.equal(await read(termFile), 2);
   committed.emit(at(7, 2));
   assert.equal(await read(seqFile), 6, "nothing follows a close");
+});
+
+test("a mirror that is ahead stays as it is, over commits and closes, until the doubt has ended", async () => {
+  const eight = (value: number): Uint8Array => Uint8Array.of(value, 0, 0, 0, 0, 0, 0, 0);
+  const doubt = { on: true };
+  const content = { [seqFile]: eight(9), [termFile]: eight(1) };
+  const { world, committed, written, made, read, aheadBy } = await setUp(at(5), content, doubt);
+  committed.emit(at(6));
+  await world.until(() => world.now > 3 * limits.mirrorEveryMs, 10_000);
+  assert.deepEqual([written, await read(seqFile), aheadBy], [[], 9, [4]]);
+  doubt.on = false;
+  committed.emit(at(7));
+  await world.until(() => written.length > 0, 10_000);
+  assert.equal(await read(seqFile), 7);
+  const closed = await setUp(at(5), content, { on: true });
+  await closed.made.close();
+  assert.equal(await closed.read(seqFile), 9);
+  await made.close();
 });
 
 test("a mirror that differs is written anew with a warning; one that is ahead is told", async () => {

@@ -128,6 +128,25 @@ test("a snapshot that is cut off is resumed, however often", async () => {
   await close(all);
 });
 
+test("a diverged follower that was far ahead resumes the snapshot that is cut off, too", async () => {
+  const base = new Rig().database(50), leader = base.copy(), mine = base.copy();
+  mine.lead(1, runOf("2"));
+  mine.write(500);
+  leader.lead(2, runOf("3"));
+  const all = await pair(leader, mine), { rig, follower, snapshots } = all;
+  const connect = rig.net.connect.bind(rig.net);
+  snapshots.bytes = 6 * piece;
+  rig.net.line.toClient.bytesLeft = 2.5 * piece;
+  rig.net.connect = async (options) => {
+    const connection = await connect(options);
+    if (rig.net.lines.length <= 3) rig.net.line.toClient.bytesLeft = 2.5 * piece;
+    return connection;
+  };
+  await rig.caughtUp(leader, follower);
+  assert.deepEqual([snapshots.made.length, snapshots.resumed.filter((id) => id !== null).length], [1, 2]);
+  await close(all);
+});
+
 test("a follower that differs inside one run takes a new copy when it is told to, and keeps the old one whole", async () => {
   const leader = trimmed(100), database = leader.copy(60), all = await pair(leader, database);
   const { rig, follower, resync, server } = all;

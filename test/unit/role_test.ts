@@ -24,7 +24,13 @@ test("a restart of the last leader keeps the epoch; another node's database rise
 });
 
 test("an epoch that was only heard of is not used again", () => {
-  assert.equal(nextTerm(record(3, "1"), me, 7, run("2")).epoch, 8);
+  assert.equal(nextTerm(record(3, "1", other), me, 7, run("2")).epoch, 8);
+  assert.equal(nextTerm(record(3, "1", other), me, 4, run("2")).epoch, 5, "also where it is the next one");
+  assert.equal(nextTerm(undefined, me, 1, run("2")).epoch, 2);
+});
+
+test("a restart of the last leader does not go above an epoch that it has only heard of", () => {
+  assert.equal(nextTerm(record(3, "1"), me, 7, run("2")).epoch, 3);
 });
 
 test("the gate answers by role, read-only mode and end", () => {

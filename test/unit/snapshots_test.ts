@@ -171,6 +171,28 @@ test(
 );
 
 test(
+  "of the snapshots that nobody reads the two newest are kept",
+  patient,
+  () =>
+    withSource(async ({ source, storage, collection, listed }) => {
+      const ids: string[] = [];
+      const make = async () => {
+        const lease = await source.acquire(null, never, write(storage, collection, `w${ids.length}-`, 1));
+        ids.push(lease.id);
+        return lease;
+      };
+      const read = await make();
+      for (let i = 0; i < 4; i++) (await make()).release();
+      const kept = (): string[] => source.describe().kept.map(({ id }) => id);
+      assert.deepEqual(kept(), [ids[4], ids[3], ids[0]], "one that is read is never deleted");
+      read.release();
+      assert.deepEqual(kept(), [ids[4], ids[3]]);
+      await source.acquire(ids[3] as string, never);
+      assert.deepEqual(listed(), [`${ids[3]}.dfdb`, `${ids[4]}.dfdb`].sort());
+    }),
+);
+
+test(
   "a disk without room: all who wait are told, and the next wish tries again",
   patient,
   () =>

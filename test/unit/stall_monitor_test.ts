@@ -5,11 +5,11 @@ import type { LogFields } from "../../src/base/logger.ts";
 import { silentLogger } from "../../src/base/logger.ts";
 import { stallMonitor } from "../../src/node/stall_monitor.ts";
 import type { Clock } from "../../src/runtime/runtime.ts";
-import { World } from "../sim/world.ts";
+import { ClockWorld } from "../sim/clock_world.ts";
 
 /** A monitor whose thread can be held: time passes, and no timer runs. */
 function rig() {
-  const world = new World(1), warnings: LogFields[] = [];
+  const world = new ClockWorld(1), warnings: LogFields[] = [];
   let held = 0;
   const clock: Clock = {
     monotonic: () => monotonicMsOf(world.monotonic() + held),

@@ -13,7 +13,7 @@ import type { Position } from "../../src/storage/log.ts";
 import type { PositionToken } from "../../src/storage/position_text.ts";
 import { positionText } from "../../src/storage/position_text.ts";
 import type { Storage } from "../../src/storage/storage.ts";
-import { World } from "../sim/world.ts";
+import { ClockWorld } from "../sim/clock_world.ts";
 import type { NodeOptions, TestNode } from "../suites/http_fixture.ts";
 import { portTransport, withNode } from "../suites/http_fixture.ts";
 import { coded, nodeA, patient } from "../suites/storage_fixture.ts";
@@ -26,7 +26,7 @@ const request = { at: null, collection: null, documents: false };
 
 /** A node at entry 10 whose worker does what the test says. */
 function rig() {
-  const world = new World(1), committed = signal(position(10)), holds: (number | null)[] = [];
+  const world = new ClockWorld(1), committed = signal(position(10)), holds: (number | null)[] = [];
   const runs: { options: RunOptions; answer: (sum: unknown) => void }[] = [];
   const storage = {
     log: {

@@ -1,9 +1,9 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { DfdbError } from "../../base/errors.ts";
-import type { Seq } from "../../base/ids.ts";
+import type { Seq, WallMs } from "../../base/ids.ts";
 import { seqOf, wallMsOf } from "../../base/ids.ts";
 import { limits } from "../../base/limits.ts";
-import type { LogEntry, LogReader, LogReadLimits, Position, Term, TermRecord } from "../log.ts";
+import type { LogEntry, LogReadLimits, Position, Term, TermRecord, TimedLogReader } from "../log.ts";
 import { origin } from "../log.ts";
 import { RecentEntries } from "./recent_entries.ts";
 import { mapped } from "./sqlite_error.ts";
@@ -30,7 +30,7 @@ export interface LogReaderOptions {
  * Reads committed entries: up to the committed position, also while a transaction is open, which only adds rows behind
  * it. The newest come from memory.
  */
-export class SqliteLogReader implements LogReader {
+export class SqliteLogReader implements TimedLogReader {
   readonly #state: State;
   readonly #path: string;
   readonly #hold: () => void;
@@ -43,6 +43,7 @@ export class SqliteLogReader implements LogReader {
   /** The end of the log when it was read last. */
   #readAt = -Infinity;
   readonly #endBytes: StatementSync;
+  readonly #wall: StatementSync;
 
   constructor({ db, state, path, hold }: LogReaderOptions) {
     this.#state = state;
@@ -51,6 +52,7 @@ export class SqliteLogReader implements LogReader {
     this.#recent.clear(seqOf(state.position.seq + 1));
     this.#at = db.prepare("SELECT term, chain FROM log WHERE seq = ?");
     this.#endBytes = db.prepare("SELECT end_bytes FROM log WHERE seq = ?");
+    this.#wall = db.prepare("SELECT wall_ms FROM log WHERE seq = ?");
     // The entry with which the sum reaches bytesMax: end_bytes rises with seq, so the scan stops there.
     this.#fit = db.prepare(
       "SELECT seq FROM log WHERE seq > ?1 AND seq < ?2 AND end_bytes >= ?3 + " +
@@ -121,6 +123,16 @@ export class SqliteLogReader implements LogReader {
     const row = mapped(`reading the log of ${this.#path}`, () => this.#endBytes.get(seq));
     if (row === undefined) throw this.#corrupt(seq);
     return endBytes - Number(row["end_bytes"]);
+  }
+
+  wallMsAt(seq: Seq): WallMs | null {
+    const { position, trimmed } = this.#state;
+    if (seq <= trimmed.position.seq || seq > position.seq) return null;
+    const recent = this.#recent.get(seq);
+    if (recent !== undefined) return recent.wallMs;
+    const row = mapped(`reading the log of ${this.#path}`, () => this.#wall.get(seq));
+    if (row === undefined) throw this.#corrupt(seq);
+    return wallMsOf(Number(row["wall_ms"]));
   }
 
   /** Somebody reads the log, and so recently that what is kept in memory may serve them. */

@@ -30,6 +30,9 @@ const pagesPerEntry = 4;
 /** Pages that a slice of trimming adds to the WAL, about. */
 const pagesPerTrim = 48;
 
+/** Pages that a slice of freeing a dropped collection adds to the WAL, about: most are of the ids' index. */
+const pagesPerReclaim = 300;
+
 /** Page cache of the connection for reads inside a write. */
 const besidesCacheKiB = 2_048;
 
@@ -203,9 +206,11 @@ export class SqliteStorage implements Storage {
     const { state, writer, crashPoint } = this.#parts;
     this.#usable();
     if (state.dropped.size === 0 || this.#abandon !== null || this.#exchanging) return false;
-    return this.#guarded(() =>
+    const more = this.#guarded(() =>
       reclaimSlice({ writer, state, tables: this.#writers.tables, meta: this.#meta, crashPoint })
     );
+    this.#looked.bytes -= pagesPerReclaim * limits.pageBytes;
+    return more;
   }
 
   trimLog(policy: TrimPolicy): boolean {
@@ -238,7 +243,7 @@ export class SqliteStorage implements Storage {
     const fileBytes = pageCount * limits.pageBytes;
     const logEntries = state.position.seq - state.trimmed.position.seq;
     const logBytes = state.endBytes - state.trimmed.endBytes;
-    const logFirstMs = mapped(path, () => this.#trimmer.wallMsOf(firstSeq(state)));
+    const logFirstMs = this.log.wallMsAt(firstSeq(state));
     return {
       path,
       fileBytes,

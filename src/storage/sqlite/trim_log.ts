@@ -51,7 +51,7 @@ export class LogTrimmer {
   }
 
   /** Wall time of a kept entry; null when there is none of this seq. */
-  wallMsOf(seq: Seq): WallMs | null {
+  #wallMsOf(seq: Seq): WallMs | null {
     const row = this.#wall.get(seq) as { wall_ms: number } | undefined;
     return row === undefined ? null : wallMsOf(row.wall_ms);
   }
@@ -101,7 +101,7 @@ export class LogTrimmer {
     const { trimmed, position } = this.#options.state;
     // A single entry is the last one.
     if (age === null || position.seq - trimmed.position.seq < 2) return 0;
-    const newest = this.wallMsOf(position.seq) ?? 0;
+    const newest = this.#wallMsOf(position.seq) ?? 0;
     return Math.max(0, Math.min(age.now, newest) - age.msMax);
   }
 }

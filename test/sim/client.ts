@@ -1,0 +1,128 @@
+/** A client: asks one thing at a time and tells the world what it was promised and what it saw. */
+import { type Outcome, told } from "./answers.ts";
+import type { Chance } from "./chance.ts";
+import { ClientMemory, OwnDocument } from "./client_memory.ts";
+import type { ClientWorld } from "./client_world.ts";
+import { RequestMaker } from "./request_maker.ts";
+import { all, type Judged, type Request } from "./requests.ts";
+import { type Reply, Violation } from "./types.ts";
+import { type RequestKind, requestKinds, thinkMs, type WorkloadOptions } from "./workload.ts";
+
+/** What a client did so far. */
+export interface ClientCounts {
+  readonly asked: Record<RequestKind, number>;
+  /** Writes; an element of a bulk is one. */
+  readonly outcomes: Record<Outcome, number>;
+}
+
+export class Client {
+  readonly name: string;
+  readonly counts: ClientCounts = {
+    asked: Object.fromEntries(requestKinds.map((kind) => [kind, 0])) as Record<RequestKind, number>,
+    outcomes: { promised: 0, kept: 0, refused: 0, unknown: 0 },
+  };
+  readonly #world: ClientWorld;
+  readonly #options: WorkloadOptions;
+  readonly #draw: Chance;
+  readonly #memory = new ClientMemory();
+  readonly #own: OwnDocument;
+  readonly #maker: RequestMaker;
+  /** Whom to ask next, apart from the leader that all believe in. */
+  #next: string | null = null;
+  #stopped = false;
+  /** Between the beginning and the end of `run`. */
+  running = false;
+
+  constructor(world: ClientWorld, name: string, options: WorkloadOptions) {
+    this.name = name;
+    this.#world = world;
+    this.#options = options;
+    this.#draw = world.chance(`client ${name}`);
+    this.#own = new OwnDocument(name);
+    this.#maker = new RequestMaker({
+      name,
+      options,
+      draw: this.#draw,
+      memory: this.#memory,
+      own: this.#own,
+    });
+  }
+
+  /** Resolves after `stop`, when the request under way is over. Rejects with what the world throws when it is told something. */
+  async run(): Promise<void> {
+    this.running = true;
+    while (!this.#stopped) {
+      await this.#world.after(thinkMs(this.#options, this.#draw));
+      if (!this.#stopped) await this.ask(this.#maker.kind());
+    }
+    this.running = false;
+  }
+
+  /** No request begins any more. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  /** One request of this kind; resolves when its fate is known and told. */
+  async ask(kind: RequestKind): Promise<void> {
+    const request = this.#maker.make(kind), machine = this.#machineFor(request);
+    this.counts.asked[kind]++;
+    await this.#carryOut(request, machine);
+  }
+
+  async #carryOut(request: Request, machine: string): Promise<void> {
+    const world = this.#world, sentAt = world.now, required = world.required(machine);
+    const reply = await world.request(this.name, world.url(machine), request.ask);
+    const judged = this.#judge(request, machine, reply), knownAt = world.now;
+    for (const write of judged.writes) {
+      this.counts.outcomes[write.outcome]++;
+      world.written({ machine, sentAt, knownAt, required, ...write });
+    }
+    for (const read of judged.reads) world.read({ client: this.name, machine, sentAt, knownAt, ...read });
+  }
+
+  /** What a reply says; of one that can never be: nothing is known then. */
+  #judge(request: Request, machine: string, reply: Reply): Judged {
+    let judged = withoutAnswer(request, reply.kind === "refused" ? "refused" : request.whenLost);
+    try {
+      if (reply.kind === "answer") {
+        const answer = told(reply.answer);
+        this.#turn(answer.headers.get("x-dfdb-leader"));
+        judged = request.judge(answer);
+      }
+      this.#memory.learn(judged);
+      if (request.kind === "own") this.#own.learn(judged);
+    } catch (thrown) {
+      if (!(thrown instanceof Violation)) throw thrown;
+      const { method, path } = request.ask;
+      const where = `${this.name} asked ${machine} at ${this.#world.now.toFixed(2)}: ${method} ${path}`;
+      this.#world.unexpected(
+        new Violation("client", `${thrown.message.replace(/^client: /, "")} (${where})`),
+      );
+    }
+    return judged;
+  }
+
+  /** Goes to the leader that a node named, by chance. */
+  #turn(leader: string | null): void {
+    if (leader === null || !this.#draw.flip(this.#options.followHint)) return;
+    this.#next = this.#world.machines().find((machine) => this.#world.url(machine) === leader) ?? null;
+  }
+
+  #machineFor({ kind, intents }: Request): string {
+    const world = this.#world, draw = this.#draw, machines = world.machines(), leader = world.leader();
+    const others = machines.filter((machine) => machine !== leader);
+    if (kind === "misdirected" && others.length > 0) return draw.pick(others);
+    if (draw.flip(intents.length === 0 ? this.#options.followerReads : this.#options.wander)) {
+      return draw.pick(machines);
+    }
+    const next = this.#next ?? leader;
+    this.#next = null;
+    return next;
+  }
+}
+
+/** What is known of a request without an answer, or with one that means nothing. */
+function withoutAnswer({ intents }: Request, outcome: "unknown" | "refused"): Judged {
+  return { writes: all(intents, outcome), reads: [] };
+}

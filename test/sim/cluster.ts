@@ -1,0 +1,270 @@
+/** The machines of a world: each has a disk, a clock, and at most one process, which is a whole node. */
+import { DfdbError, messageOf } from "../../src/base/errors.ts";
+import type { Logger } from "../../src/base/logger.ts";
+import { type RunningNode, startNode } from "../../src/node/node.ts";
+import { readSettings } from "../../src/node/read_settings.ts";
+import type { Settings } from "../../src/node/settings.ts";
+import type { DiskImage } from "./disk_image.ts";
+import { nodeHooks } from "./hooks.ts";
+import { SimDisk } from "./sim_disk.ts";
+import type { SimNetwork } from "./sim_net.ts";
+import type { Death, MachineClock } from "./sim_process.ts";
+import { SimProcess } from "./sim_process.ts";
+import { closeConnections } from "./sqlite_connections.ts";
+import type { Swarm } from "./swarm.ts";
+import { type Observed, Violation } from "./types.ts";
+import type { World } from "./world.ts";
+
+export const httpPort = 5000;
+export const wirePort = 5500;
+
+/** Part of the command line that changes between starts. */
+export type Command = { readonly role: "leader" } | { readonly role: "follower"; readonly leader: string };
+
+export interface ClusterOptions {
+  readonly world: World;
+  readonly network: SimNetwork;
+  readonly swarm: Swarm;
+  /** Folder for the data of all machines. */
+  readonly root: string;
+  /** A process of `machine` has ended; `last` as it was, null before it had started. True: the image is kept. */
+  readonly onEnd: (machine: Machine, last: Observed | null, image: DiskImage) => boolean;
+  /** A node has started; everything that its log holds is there. */
+  readonly onStart: (machine: Machine, node: Observed) => void;
+}
+
+/** What a node may not start with while its disk is in trouble. */
+const diskTrouble: ReadonlySet<string> = new Set(["disk_full", "io_error"]);
+
+/** Labels right after a COMMIT: power that goes there may have gone in the middle of it. */
+const afterCommit: ReadonlySet<string> = new Set([
+  "commit:after",
+  "trim:after",
+  "open:created",
+  "install:after",
+]);
+
+export class Machine {
+  readonly name: string;
+  readonly disk: SimDisk;
+  readonly clock: MachineClock;
+  command: Command;
+  process: SimProcess | null = null;
+  node: RunningNode | null = null;
+  observed: Observed | null = null;
+  /** The next label at which the process is to die. */
+  crashAt: { readonly label: RegExp; skip: number; readonly how: Death } | null = null;
+  /** How often a process died at which label. */
+  readonly deaths = new Map<string, number>();
+  /** Why the last start failed; null: it did not. */
+  startFailure: DfdbError | null = null;
+  readonly #options: ClusterOptions;
+  #processes = 0;
+
+  constructor(name: string, command: Command, options: ClusterOptions) {
+    const { world, root, swarm } = options, draw = world.chance(`clock ${name}`);
+    this.name = name;
+    this.command = command;
+    this.#options = options;
+    this.disk = new SimDisk(world, name, `${root}/${name}`);
+    this.clock = {
+      rate: 1 + draw.between(-swarm.drift, swarm.drift),
+      wallOffsetMs: draw.between(-2_000, 2_000),
+    };
+  }
+
+  /** How many processes ran here. */
+  get processes(): number {
+    return this.#processes;
+  }
+
+  /** Starts a process with the machine's command line. */
+  start(): void {
+    if (this.process !== null) return;
+    const { world, network, swarm } = this.#options;
+    network.machineUp(this.name);
+    const process = new SimProcess({
+      world,
+      machine: this.name,
+      number: this.#processes++,
+      clock: this.clock,
+      net: (own) => network.net(own),
+      http: (own) => network.http(own),
+      fetch: (own) => network.fetch(own),
+      files: (own) => this.disk.files(own),
+      crashPoint: (own, label) => this.#atLabel(own, label),
+      loopMs: swarm.loopMs,
+    });
+    this.process = process;
+    this.startFailure = null;
+    world.say(() => `${process.name} starts as ${JSON.stringify(this.command)}`);
+    process.later(1, () => void this.#run(process));
+  }
+
+  async #run(process: SimProcess): Promise<void> {
+    const { world } = this.#options;
+    try {
+      const node = await startNode(process.runtime, this.#settings(), this.#logger(process));
+      if (!process.alive) return;
+      for (const own of nodeHooks) own(node);
+      this.node = node;
+      this.observed = this.#observe(process, node);
+      this.#options.onStart(this, this.observed);
+      const error = await node.failed;
+      world.say(() => `${process.name} failed: ${error.code} ${error.message}`);
+      await node.hangUp();
+      this.end("kill");
+    } catch (thrown) {
+      if (!process.alive) return;
+      const code = thrown instanceof DfdbError ? thrown.code : "internal";
+      if (!diskTrouble.has(code)) {
+        return world.fail(
+          new Violation("start", `${process.name} could not start: ${code} ${messageOf(thrown)}`),
+        );
+      }
+      world.say(() => `${process.name} could not start: ${code}`);
+      this.startFailure = thrown as DfdbError;
+      this.end("kill");
+    }
+  }
+
+  /** SIGTERM; resolves when the process has ended. False: it did not stop within 12 s. */
+  async stop(): Promise<boolean> {
+    const { process, node } = this, { world } = this.#options;
+    if (process === null || node === null) {
+      this.end("kill");
+      return true;
+    }
+    world.say(() => `${process.name} stops`);
+    let inTime = true;
+    await new Promise<void>((resolve) => {
+      process.atDeath(() => resolve());
+      process.later(0, () => {
+        node.stop().then(resolve, (thrown) => {
+          // A stop that fails leaves what a crash leaves; the disk may be the reason.
+          world.say(() => `${process.name} stopped badly: ${messageOf(thrown)}`);
+          resolve();
+        });
+      });
+      world.at(null, 60_000 + Math.max(0, process.busyUntil - world.now), () => {
+        if (process.alive) inTime = false;
+        resolve();
+      });
+    });
+    if (process.alive) this.end("kill");
+    return inTime;
+  }
+
+  /** The process dies now; the next one finds what the disk holds. */
+  end(how: Death, inCommit = false): void {
+    const { process, observed } = this, { world, network } = this.#options;
+    if (process === null) return;
+    const image = this.disk.image(how, inCommit);
+    process.die(how);
+    if (how === "power") network.machineDown(this.name);
+    world.say(() => `${process.name} has ended (${how})`);
+    const kept = this.#options.onEnd(this, observed, image);
+    this.process =
+      this.node =
+      this.observed =
+      this.crashAt =
+        null;
+    this.disk.mount(image);
+    if (!kept) image.drop();
+    // It may be in the middle of a call.
+    world.at(null, 0, () => closeConnections(process));
+  }
+
+  #atLabel(process: SimProcess, label: string): void {
+    if (process !== this.process) return;
+    const { crashAt } = this;
+    if (crashAt !== null && crashAt.label.test(label) && crashAt.skip-- <= 0) {
+      this.deaths.set(label, (this.deaths.get(label) ?? 0) + 1);
+      this.#options.world.say(() => `${process.name} dies at ${label} (${crashAt.how})`);
+      return this.end(crashAt.how, crashAt.how === "power" && afterCommit.has(label));
+    }
+    this.disk.crashPoint(process, label);
+  }
+
+  #observe(process: SimProcess, node: RunningNode): Observed {
+    const { machine, name } = process;
+    return {
+      machine,
+      process: name,
+      nodeId: node.nodeId,
+      storage: node.storage,
+      followers: () => node.replication.server?.followers() ?? [],
+      acknowledged: () => node.replication.server?.durable().reduce((sum, { seq }) => sum + seq, 0) ?? 0,
+    };
+  }
+
+  #settings(): Settings {
+    const { swarm } = this.#options, { command } = this;
+    const flags: Record<string, string | true> = {
+      "data-dir": this.disk.directory,
+      "node-name": this.name,
+      "bind-all": true,
+      "insecure-dev-mode": true,
+      "replication-bind": "0.0.0.0",
+      "replication-role": command.role,
+      "replication-port": `${wirePort}`,
+      port: `${httpPort}`,
+      ...(command.role === "follower" ? { "leader-host": command.leader, "leader-port": `${wirePort}` } : {}),
+      ...(swarm.secret ? { "replication-secret": "between us" } : {}),
+      ...(swarm.required > 0 ? { "min-sync-replicas": `${swarm.required}` } : {}),
+    };
+    const {
+      syncTimeoutMs,
+      heartbeatMs,
+      logBytesMax,
+      logAgeMs,
+      snapshotAboveEntries,
+      snapshotBytesPerSecond,
+    } = swarm;
+    return {
+      ...readSettings({ flags, env: {}, file: null }),
+      syncTimeoutMs,
+      heartbeatMs,
+      logBytesMax,
+      logAgeMs,
+      snapshotAboveEntries,
+      snapshotBytesPerSecond,
+    };
+  }
+
+  #logger({ name }: SimProcess): Logger {
+    const { world } = this.#options;
+    const line = (level: string) => (message: string, fields?: object) =>
+      world.say(() => `${name} ${level}: ${message} ${fields === undefined ? "" : JSON.stringify(fields)}`);
+    return { debug: () => {}, info: line("info"), warn: line("warn"), error: line("error") };
+  }
+}
+
+/** All machines, and whom their operator means to lead. */
+export class Cluster {
+  readonly machines: readonly Machine[];
+  /** The machine that leads, or will when it is up again. */
+  leader: Machine;
+
+  constructor(options: ClusterOptions) {
+    this.machines = Array.from({ length: options.swarm.machines }, (_, i) => {
+      const command: Command = i === 0 ? { role: "leader" } : { role: "follower", leader: "n1" };
+      return new Machine(`n${i + 1}`, command, options);
+    });
+    this.leader = this.machines[0] as Machine;
+  }
+
+  get followers(): readonly Machine[] {
+    return this.machines.filter((machine) => machine !== this.leader);
+  }
+
+  machine(name: string): Machine {
+    const found = this.machines.find((machine) => machine.name === name);
+    if (found === undefined) throw new Error(`there is no machine ${name}`);
+    return found;
+  }
+
+  running(): readonly Machine[] {
+    return this.machines.filter(({ node }) => node !== null);
+  }
+}

@@ -1,0 +1,80 @@
+/** Runs ranges of seeds in processes of their own, some side by side, and gathers what came of them. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { projectFolder, runtimeBinary, type RuntimeName } from "../tool/runtime_binary.ts";
+import type { SeedResult } from "./result.ts";
+
+export interface JobOptions {
+  readonly runtime: RuntimeName;
+  readonly jobs: number;
+  /** First seed, and how many; null: until the time is over. */
+  readonly seed: number;
+  readonly runs: number | null;
+  readonly untilMs: number | null;
+  /** Handed on to the processes. */
+  readonly flags: readonly string[];
+  /** A violation does not end it. */
+  readonly goOn: boolean;
+  readonly onResult: (result: SeedResult) => void;
+}
+
+/** Seeds of one process: what a process leaks ends with it. */
+const chunkSeeds = 100;
+
+/** Resolves with null, or with why it ended before: the first violation, or what a process printed before it died. */
+export async function runJobs(options: JobOptions): Promise<SeedResult | string | null> {
+  const { jobs } = options, children = new Set<ChildProcess>();
+  let next = options.seed, failure: SeedResult | string | null = null;
+  const end = options.runs === null ? Number.POSITIVE_INFINITY : options.seed + options.runs;
+  const more = (): boolean =>
+    failure === null && next < end && (options.untilMs === null || performance.now() < options.untilMs);
+  const fail = (why: SeedResult | string): void => {
+    failure ??= why;
+    for (const child of children) child.kill();
+  };
+  const worker = async (): Promise<void> => {
+    while (more()) {
+      const from = next, runs = Math.min(chunkSeeds, end - from);
+      next += runs;
+      const problem = await runChunk(options, from, runs, children, (result) => {
+        options.onResult(result);
+        if (result.violation !== null && !options.goOn) fail(result);
+      });
+      if (problem !== null) fail(problem);
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, worker));
+  return failure;
+}
+
+function runChunk(
+  { runtime, flags }: JobOptions,
+  seed: number,
+  runs: number,
+  children: Set<ChildProcess>,
+  onResult: (result: SeedResult) => void,
+): Promise<string | null> {
+  const own = runtime === "deno" ? ["run", "-A", "--no-check", "--quiet"] : [];
+  const args = [...own, "test/sim/main.ts", "--child", "--seed", `${seed}`, "--runs", `${runs}`, ...flags];
+  const child = spawn(runtimeBinary(runtime), args, {
+    cwd: projectFolder,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  children.add(child);
+  return new Promise((resolve) => {
+    let rest = "", errors = "", seen = 0;
+    child.stdout.on("data", (chunk: Uint8Array) => {
+      const lines = (rest + String(chunk)).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        seen++;
+        onResult(JSON.parse(line) as SeedResult);
+      }
+    });
+    child.stderr.on("data", (chunk: Uint8Array) => errors = (errors + String(chunk)).slice(-20_000));
+    child.on("close", (code) => {
+      children.delete(child);
+      const whole = seen === runs || code === null;
+      resolve(whole ? null : `seed ${seed + seen}: the process ended with ${code}\n${errors}`);
+    });
+  });
+}

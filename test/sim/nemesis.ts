@@ -1,0 +1,262 @@
+/** Who makes the trouble: one fault after the other, as often and of the kinds that the seed says; then puts all right. */
+import { resyncCrashPoints } from "../../src/node/crash_points.ts";
+import { snapshotCrashPoints, storageCrashPoints } from "../../src/storage/sqlite/crash_points.ts";
+import type { Chance } from "./chance.ts";
+import type { Cluster, Machine } from "./cluster.ts";
+import { changeLeader, handOver, type OperationParts, readOnlyForAWhile } from "./operations.ts";
+import type { Operator } from "./operator.ts";
+import type { Restores } from "./restores.ts";
+import type { SimNetwork } from "./sim_net.ts";
+import type { FaultKind, Swarm } from "./swarm.ts";
+import { faultKinds } from "./swarm.ts";
+import type { World } from "./world.ts";
+
+export interface NemesisParts {
+  readonly world: World;
+  readonly network: SimNetwork;
+  readonly cluster: Cluster;
+  readonly swarm: Swarm;
+  readonly operator: Operator;
+  readonly restores: Restores;
+  /** Names of the hosts of clients. */
+  readonly hosts: readonly string[];
+  /** The leadership moved without all that was written: promises of before may be broken. */
+  readonly onLoss: () => void;
+  /** The newest epoch in which anything was written. */
+  readonly newestEpoch: () => number;
+  /** A machine was told to take a new copy. */
+  readonly onCopy: (machine: Machine) => void;
+}
+
+const labels: readonly string[] = [...storageCrashPoints, ...snapshotCrashPoints, ...resyncCrashPoints];
+
+export class Nemesis {
+  /** Faults injected so far. */
+  readonly injected: Partial<Record<FaultKind, number>> = {};
+  readonly #parts: NemesisParts;
+  readonly #draw: Chance;
+  readonly #weighted: readonly FaultKind[];
+  /** What undoes a fault that lasts. */
+  readonly #undo = new Set<() => void>();
+  /** Machines that are to stay down for now. */
+  readonly #held = new Set<Machine>();
+  /** One operation on the leadership at a time. */
+  #operating = false;
+  #over = false;
+
+  constructor(parts: NemesisParts) {
+    this.#parts = parts;
+    this.#draw = parts.world.chance("nemesis");
+    this.#weighted = faultKinds.flatMap((kind) => Array<FaultKind>(parts.swarm.faults[kind]).fill(kind));
+  }
+
+  /** Begins; `stop` ends it. */
+  start(): void {
+    if (this.#weighted.length > 0) this.#next();
+  }
+
+  /** A process has ended: it is started again some time. */
+  ended(machine: Machine): void {
+    if (this.#held.has(machine)) return;
+    const delayMs = this.#over ? 100 : this.#draw.pick([10, 500, 3_000, 20_000]) * this.#draw.float();
+    this.#parts.world.at(null, delayMs, () => {
+      if (!this.#held.has(machine)) machine.start();
+    });
+  }
+
+  /** Keeps a machine down, or lets it come up again. */
+  hold(machine: Machine, on: boolean): void {
+    if (on) this.#held.add(machine);
+    else {
+      this.#held.delete(machine);
+      machine.start();
+    }
+  }
+
+  get operating(): boolean {
+    return this.#operating;
+  }
+
+  /** No more faults; what lasts is undone. Operations that have begun go on to their end. */
+  stop(): void {
+    this.#over = true;
+    for (const undo of [...this.#undo]) undo();
+    for (const machine of this.#parts.cluster.machines) {
+      machine.crashAt = null;
+      if (!this.#held.has(machine)) machine.start();
+    }
+  }
+
+  #next(): void {
+    const { world, swarm } = this.#parts;
+    const delayMs = this.#draw.between(0, 2) * swarm.everyMs;
+    world.at(null, delayMs, () => {
+      if (this.#over) return;
+      const kind = this.#draw.pick(this.#weighted);
+      if (this.#inject(kind)) {
+        world.say(() => `fault: ${kind}`);
+        this.injected[kind] = (this.injected[kind] ?? 0) + 1;
+      }
+      this.#next();
+    });
+  }
+
+  /** False: there was nothing to do it to. */
+  #inject(kind: FaultKind): boolean {
+    const { network } = this.#parts;
+    switch (kind) {
+      case "kill":
+      case "power":
+        return this.#onMachine((machine) => machine.end(kind));
+      case "crashPoint":
+        return this.#onMachine((machine) => this.#crashAt(machine));
+      case "stop":
+        return this.#onMachine((machine) => void this.#stop(machine));
+      case "stall":
+        return this.#onMachine((machine) =>
+          machine.process?.work(this.#draw.pick([60, 400, 3_000, 30_000]) * this.#draw.float())
+        );
+      case "cutLink":
+      case "slowLink":
+        return this.#onLink(kind);
+      case "partition":
+        return this.#partition();
+      case "resetConnections":
+        return network.reset(() => this.#draw.flip(0.7)) > 0;
+      case "staleConnections":
+        return network.stale(() => this.#draw.flip(0.5)) > 0;
+      case "clockJump":
+        return this.#clockJump();
+      case "diskFull":
+      case "slowDisk":
+      case "failedCommit":
+      case "loseSidecar":
+        return this.#onDisk(kind);
+      default:
+        return this.#operate(kind);
+    }
+  }
+
+  #onMachine(run: (machine: Machine) => void): boolean {
+    const running = this.#parts.cluster.running();
+    if (running.length === 0) return false;
+    run(this.#draw.pick(running));
+    return true;
+  }
+
+  #crashAt(machine: Machine): void {
+    const label = this.#draw.pick(labels), how = this.#draw.flip(0.5) ? "power" : "kill";
+    machine.crashAt = {
+      label: new RegExp(`^${label}$`),
+      skip: this.#draw.below(this.#draw.pick([1, 5, 20])),
+      how,
+    };
+  }
+
+  async #stop(machine: Machine): Promise<void> {
+    const { world } = this.#parts;
+    if (!await machine.stop()) world.fail(new Error(`${machine.name} did not stop`));
+  }
+
+  /** One direction between two hosts. */
+  #onLink(kind: "cutLink" | "slowLink"): boolean {
+    const { network, cluster, hosts } = this.#parts;
+    const names = [...cluster.machines.map(({ name }) => name), ...hosts];
+    const from = this.#draw.pick(names), to = this.#draw.pick(names);
+    if (from === to) return false;
+    const link = network.link(from, to);
+    if (kind === "cutLink") {
+      link.cut = true;
+      this.#lasting(() => void (link.cut = false));
+      return true;
+    }
+    const { bytesPerMs, delayMs } = link;
+    if (this.#draw.flip(0.5)) link.bytesPerMs = this.#draw.pick([5, 50]);
+    else link.delayMs = { min: 100, max: this.#draw.pick([500, 3_000]) };
+    this.#lasting(() => void Object.assign(link, { bytesPerMs, delayMs }));
+    return true;
+  }
+
+  /** Two groups that do not reach each other. */
+  #partition(): boolean {
+    const { network, cluster, hosts } = this.#parts;
+    const names = [...cluster.machines.map(({ name }) => name), ...hosts];
+    const here = new Set(names.filter(() => this.#draw.flip(0.5)));
+    const links = names.flatMap((from) =>
+      names.filter((to) => here.has(from) !== here.has(to)).map((to) => network.link(from, to))
+    );
+    if (links.length === 0) return false;
+    for (const link of links) link.cut = true;
+    this.#lasting(() => {
+      for (const link of links) link.cut = false;
+    });
+    return true;
+  }
+
+  #clockJump(): boolean {
+    const { clock } = this.#draw.pick(this.#parts.cluster.machines);
+    const ms = this.#draw.pick([1_000, 60_000, 86_400_000]) * this.#draw.between(-1, 1);
+    clock.wallOffsetMs += ms;
+    return true;
+  }
+
+  #onDisk(kind: "diskFull" | "slowDisk" | "failedCommit" | "loseSidecar"): boolean {
+    const machine = this.#draw.pick(this.#parts.cluster.machines), { disk } = machine;
+    if (kind === "failedCommit") {
+      disk.faults.failCommits = { count: 1, at: this.#draw.pick(["before", "after"]) };
+    } else if (kind === "loseSidecar") {
+      if (machine.process !== null) machine.end("kill");
+      return disk.spoilSidecars(this.#draw);
+    } else if (kind === "diskFull") {
+      disk.faults.full = true;
+      this.#lasting(() => void (disk.faults.full = false));
+    } else {
+      const max = this.#draw.pick([20, 500, 5_000]);
+      disk.faults.slow = { min: 1, max };
+      this.#lasting(() => void (disk.faults.slow = null));
+    }
+    return true;
+  }
+
+  /** What an operator does, for better or worse. */
+  #operate(kind: FaultKind): boolean {
+    if (this.#operating) return false;
+    const parts = this.operation,
+      operation = kind === "failover"
+        ? changeLeader(parts)
+        : kind === "startFollower"
+        ? handOver(parts)
+        : kind === "readOnly"
+        ? readOnlyForAWhile(parts)
+        : kind === "resync"
+        ? this.#resync()
+        : this.#parts.restores.restore(this.#draw, kind === "restoreLeader" ? "leader" : "follower");
+    if (operation === null) return false;
+    this.#operating = true;
+    operation.catch((thrown) => this.#parts.world.fail(thrown)).finally(() => this.#operating = false);
+    return true;
+  }
+
+  /** What operations on the leadership need. */
+  get operation(): OperationParts {
+    return { ...this.#parts, nemesis: this, draw: this.#draw };
+  }
+
+  #resync(): Promise<void> | null {
+    const { cluster, operator } = this.#parts,
+      running = cluster.followers.filter(({ node }) => node !== null);
+    if (running.length === 0) return null;
+    const machine = this.#draw.pick(running);
+    this.#parts.onCopy(machine);
+    return operator.resync(machine.name).then(() => {});
+  }
+
+  /** `undo` after a while, or when all is put right. */
+  #lasting(undo: () => void): void {
+    const once = (): void => {
+      if (this.#undo.delete(once)) undo();
+    };
+    this.#undo.add(once);
+    this.#parts.world.at(null, this.#draw.pick([300, 3_000, 15_000, 60_000]) * this.#draw.float(), once);
+  }
+}

@@ -1,0 +1,21 @@
+/** Mistakes that can be planted into the code under test, to see the checkers find them. Nothing outside the tests knows of them. */
+import { historyPlants } from "./plants/history_plants.ts";
+import { logPlants } from "./plants/log_plants.ts";
+import type { Plant } from "./plants/plant.ts";
+import { readPlants } from "./plants/read_plants.ts";
+import { streamPlants } from "./plants/stream_plants.ts";
+import { syncPlants } from "./plants/sync_plants.ts";
+import { writePlants } from "./plants/write_plants.ts";
+
+export type { Plant };
+
+export const plants: Readonly<Record<string, Plant>> = {
+  ...streamPlants,
+  ...syncPlants,
+  ...writePlants,
+  ...readPlants,
+  ...historyPlants,
+  ...logPlants,
+};
+
+export const plantNames: readonly string[] = Object.keys(plants);

@@ -1,0 +1,35 @@
+/** How many seeds it takes until a planted fault is caught, and by whom. */
+import { plantNames, plants } from "./plants.ts";
+import type { SeedResult } from "./result.ts";
+import { runSeed } from "./run_seed.ts";
+
+export interface Caught {
+  readonly seed: number;
+  readonly violation: NonNullable<SeedResult["violation"]>;
+}
+
+/** Runs `seeds` seeds from `firstSeed` on with the plant until one fails; null: none does. */
+export async function caughtBy(plant: string, firstSeed: number, seeds: number): Promise<Caught | null> {
+  for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
+    const { violation } = await runSeed(seed, { plant, hash: false, keep: false, trace: null });
+    if (violation !== null) return { seed, violation };
+  }
+  return null;
+}
+
+/** One line for each plant, of seeds from 1 on; `say` is given each as soon as it is known. False: one was not caught. */
+export async function plantsTable(seedsMax: number, say: (line: string) => void): Promise<boolean> {
+  const width = Math.max(...plantNames.map((name) => name.length));
+  let whole = true;
+  say(`${"plant".padEnd(width)}  seeds  checker`);
+  for (const name of plantNames) {
+    const caught = await caughtBy(name, 1, seedsMax);
+    whole &&= caught !== null;
+    const found = caught === null
+      ? `none of ${seedsMax}`
+      : `${`${caught.seed}`.padStart(5)}  ${caught.violation.message.slice(0, 150)}`;
+    say(`${name.padEnd(width)}  ${found}`);
+  }
+  say(`${plantNames.length} plants: ${plantNames.map((name) => plants[name]?.mistake).join("; ")}`);
+  return whole;
+}

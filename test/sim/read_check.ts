@@ -1,0 +1,59 @@
+/** What clients read must have been the state of that node at some time while they asked. */
+import type { History } from "./history.ts";
+import { contains, type Entry, tokenOf } from "./history_tree.ts";
+import type { Replay } from "./replay.ts";
+import { type ReadSeen, Violation } from "./types.ts";
+import type { WrittenTags } from "./written_tags.ts";
+
+export interface ReadCheckOptions {
+  readonly history: History;
+  readonly replay: Replay;
+  readonly tags: WrittenTags;
+}
+
+/**
+ * Compares one document with what it was at the ends that the machine's log had between request and answer. Since a machine's log never goes
+ * back, a client that was promised a write there before it asked sees that or a newer one; a read on a follower is of a state that
+ * its leader had, because both are of one history.
+ */
+export function checkRead(read: ReadSeen, { history, replay, tags }: ReadCheckOptions): void {
+  const { machine, collection, id, seen, sentAt, knownAt } = read;
+  const tips = history.tipsBetween(machine, sentAt, knownAt);
+  const written = seen === null ? null : entrySeen(read, seen, { history, tags });
+  if (tips.some((tip) => (replay.valueAt(tip, collection, id)?.entry ?? null) === written)) return;
+  const first = tips[0] as Entry, last = tips.at(-1) as Entry;
+  const was = (tip: Entry): string => {
+    const value = replay.valueAt(tip, collection, id);
+    return value === null ? "no document" : `of ${tokenOf(value.entry)}`;
+  };
+  const why = written !== null && !contains(last, written) ? ", and it never had that" : "";
+  throw wrong(
+    read,
+    `it was ${was(first)} at ${tokenOf(first)} and ${was(last)} at ${
+      tokenOf(last)
+    }, where ${machine} was meanwhile${why}`,
+  );
+}
+
+function entrySeen(
+  read: ReadSeen,
+  { tag, etag }: NonNullable<ReadSeen["seen"]>,
+  { history, tags }: Pick<ReadCheckOptions, "history" | "tags">,
+): Entry {
+  const entry = history.byToken(etag), writer = tags.entry(tag);
+  if (entry === null) throw wrong(read, "no node ever had an entry of this etag");
+  if (writer === entry) return entry;
+  throw wrong(read, `the document was written by ${writer === null ? "no entry" : tokenOf(writer)}`);
+}
+
+function wrong(
+  { client, machine, collection, id, seen, sentAt, knownAt }: ReadSeen,
+  what: string,
+): Violation {
+  const saw = seen === null ? "nothing" : `${seen.tag} (${seen.etag})`;
+  return new Violation(
+    "reads",
+    `${client} saw ${saw} as ${collection}/${id} on ${machine} between ${sentAt.toFixed(2)} and ` +
+      `${knownAt.toFixed(2)}: ${what}`,
+  );
+}

@@ -1,0 +1,100 @@
+/** Older data files come back: what an operator has from a backup, put in place of the newest. */
+import type { Chance } from "./chance.ts";
+import type { Cluster, Machine } from "./cluster.ts";
+import { combine, type DiskImage } from "./disk_image.ts";
+import type { History } from "./history.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import type { World } from "./world.ts";
+
+interface Kept {
+  readonly image: DiskImage;
+  /** Of the database in it. */
+  readonly databaseId: string;
+  /** Where its log ends. */
+  readonly seq: number;
+}
+
+/** What is told of the storage of a process that has ended. */
+type Left = Pick<Storage, "databaseId" | "log">;
+
+export interface RestoreParts {
+  readonly world: World;
+  readonly cluster: Cluster;
+  readonly history: History;
+  /** Keeps a machine down, or lets it come up. */
+  readonly hold: (machine: Machine, on: boolean) => void;
+  /** Promises may be broken from now on for what was written before. */
+  readonly onLoss: () => void;
+}
+
+/** Images kept for one machine. */
+const keptMax = 2;
+
+export class Restores {
+  readonly #parts: RestoreParts;
+  readonly #draw: Chance;
+  readonly #kept = new Map<Machine, Kept[]>();
+  readonly #now = new Map<Machine, Pick<Kept, "databaseId" | "seq">>();
+  #restored = 0;
+
+  constructor(parts: RestoreParts) {
+    this.#parts = parts;
+    this.#draw = parts.world.chance("backups");
+  }
+
+  /** A process ended and left this. True: it is kept, and dropped by nobody else. */
+  ended(machine: Machine, { databaseId, log }: Left, image: DiskImage): boolean {
+    const { seq } = log.last;
+    this.#now.set(machine, { databaseId, seq });
+    const kept = this.#kept.get(machine) ?? [];
+    if (kept.length >= keptMax || !this.#draw.flip(0.5)) return false;
+    this.#kept.set(machine, [...kept, { image, databaseId, seq }]);
+    return true;
+  }
+
+  /** Null: there is no older file of such a machine. */
+  restore(draw: Chance, who: "leader" | "follower"): Promise<void> | null {
+    const { leader, followers } = this.#parts.cluster;
+    const candidates = (who === "leader" ? [leader] : followers).filter((machine) =>
+      this.#of(machine).length > 0
+    );
+    if (candidates.length === 0) return null;
+    const machine = draw.pick(candidates);
+    return this.#put(machine, draw.pick(this.#of(machine)).image, draw);
+  }
+
+  /**
+   * Those that lack something. A database that took over another id is not put back: its node would not know the older
+   * one.
+   */
+  #of(machine: Machine): readonly Kept[] {
+    const now = machine.node === null
+      ? this.#now.get(machine)
+      : { databaseId: machine.node.storage.databaseId, seq: machine.node.storage.log.last.seq };
+    return (this.#kept.get(machine) ?? []).filter(({ databaseId, seq }) =>
+      databaseId === now?.databaseId && seq < now.seq
+    );
+  }
+
+  async #put(machine: Machine, older: DiskImage, draw: Chance): Promise<void> {
+    const { world, cluster, history, hold, onLoss } = this.#parts, { disk } = machine;
+    hold(machine, true);
+    machine.end("kill");
+    const newest = disk.image("kill"),
+      whole = draw.flip(cluster.machines.length === 2 ? 0.2 : 0.5),
+      other = whole ? older : newest;
+    const mixed = combine({ data: older, node: other, mirrors: other, rest: newest });
+    disk.mount(mixed);
+    newest.drop();
+    mixed.drop();
+    this.#restored++;
+    // With one follower and its sidecar a leader can tell that it is older; with several, one that is as old will do for it.
+    const mustTell = !whole && cluster.machines.length === 2 && this.#restored === 1;
+    if (machine === cluster.leader && !mustTell) history.allowFork();
+    history.rolledBack(machine.name, "restored");
+    onLoss();
+    world.say(() => `${machine.name}: older ${whole ? "files" : "data file"} restored`);
+    await new Promise<void>((resolve) => void world.at(null, draw.between(0, 3_000), resolve));
+    hold(machine, false);
+  }
+}

@@ -1,0 +1,158 @@
+/** What a seed switches on: each world has its own subset of sizes, modes and faults, so that no fault hides another. */
+import type { limits } from "../../src/base/limits.ts";
+import type { Chance } from "./chance.ts";
+import { chance } from "./chance.ts";
+import type { WorkloadOptions } from "./workload.ts";
+import { workloadOf } from "./workload.ts";
+
+/** Kinds of faults, in the order of the report. */
+export const faultKinds = [
+  "kill",
+  "power",
+  "crashPoint",
+  "stop",
+  "stall",
+  "cutLink",
+  "partition",
+  "resetConnections",
+  "staleConnections",
+  "slowLink",
+  "clockJump",
+  "diskFull",
+  "slowDisk",
+  "failedCommit",
+  "restoreFollower",
+  "restoreLeader",
+  "failover",
+  "startFollower",
+  "readOnly",
+  "resync",
+  "loseSidecar",
+] as const;
+
+export type FaultKind = (typeof faultKinds)[number];
+
+type LimitName = keyof typeof limits;
+
+export interface Swarm {
+  readonly seed: number;
+  /** 1 to 5. */
+  readonly machines: number;
+  /** Followers that must hold a write before it is answered. */
+  readonly required: number;
+  readonly syncTimeoutMs: number;
+  readonly heartbeatMs: number;
+  readonly logBytesMax: number;
+  readonly logAgeMs: number;
+  readonly snapshotAboveEntries: number;
+  readonly snapshotBytesPerSecond: number;
+  readonly secret: boolean;
+  /** Maxima that the program has as constants: small ones reach the paths of large data with small data. */
+  readonly limits: Readonly<Partial<Record<LimitName, number>>>;
+  /** Virtual time with faults, ms. */
+  readonly faultMs: number;
+  /** Mean time between two faults, ms. */
+  readonly everyMs: number;
+  /** Weights; 0: never. */
+  readonly faults: Readonly<Record<FaultKind, number>>;
+  readonly clients: number;
+  readonly workload: WorkloadOptions;
+  readonly link: { readonly delayMs: { min: number; max: number }; readonly splitRate: number };
+  readonly flipRate: number;
+  /** Connections as web streams instead of their plain form. */
+  readonly streams: boolean;
+  readonly timersFirst: boolean;
+  /** Most time until a macrotask comes, ms: requests come between the slices of a long write. */
+  readonly loopMs: number;
+  /** Clocks of the machines run differently by up to this share. */
+  readonly drift: number;
+}
+
+export function swarmOf(seed: number): Swarm {
+  const draw = chance(seed, "swarm");
+  const machines = draw.pick([1, 2, 2, 3, 3, 3, 4, 5]);
+  // Many short worlds find more than a few long ones in the same time; a few are longer than any silence.
+  const faultMs = draw.flip(0.04) ? 60_000 : draw.pick([2_000, 4_000, 8_000, 15_000]);
+  const semiSync = machines > 1 && draw.flip(0.4);
+  return {
+    seed,
+    machines,
+    required: semiSync ? 1 + draw.below(Math.min(2, machines - 1)) : 0,
+    syncTimeoutMs: draw.pick([500, 2_000, 5_000]),
+    heartbeatMs: draw.pick([200, 1_000, 2_000]),
+    logBytesMax: draw.flip(0.5) ? draw.pick([500, 3_000, 50_000]) : 1_073_741_824,
+    logAgeMs: draw.flip(0.2) ? draw.pick([2_000, 10_000]) : 604_800_000,
+    snapshotAboveEntries: draw.pick([1, 10, 100, 20_000]),
+    snapshotBytesPerSecond: draw.pick([32_768, 1_048_576, 536_870_912]),
+    secret: draw.flip(0.5),
+    limits: limitsOf(draw),
+    faultMs,
+    everyMs: faultMs / draw.pick([2, 5, 10]),
+    faults: faultsOf(draw, machines),
+    clients: draw.pick([1, 1, 2]),
+    workload: workloadOf(draw),
+    link: {
+      delayMs: draw.pick([{ min: 0.05, max: 0.5 }, { min: 0.1, max: 5 }, { min: 20, max: 80 }]),
+      splitRate: draw.pick([0, 0.1, 0.5]),
+    },
+    flipRate: draw.flip(0.1) ? 0.002 : 0,
+    streams: draw.flip(0.1),
+    timersFirst: draw.flip(0.5),
+    loopMs: chance(seed, "swarm loop").pick([0, 0, 0.3, 20]),
+    drift: draw.pick([0, 0.0001, 0.02]),
+  };
+}
+
+/** Faults that need a second machine. */
+const severalOnly: ReadonlySet<FaultKind> = new Set([
+  "cutLink",
+  "partition",
+  "resetConnections",
+  "staleConnections",
+  "slowLink",
+  "restoreFollower",
+  "failover",
+  "startFollower",
+  "resync",
+]);
+
+/** Rare ones are switched on less often: after them less can be checked. */
+const rare: ReadonlySet<FaultKind> = new Set(["restoreLeader", "failedCommit", "diskFull"]);
+
+function faultsOf(draw: Chance, machines: number): Record<FaultKind, number> {
+  const weight = (kind: FaultKind): number => {
+    // With one follower a leader can always tell that its file is older: that must be tried.
+    const seldom = rare.has(kind) && !(kind === "restoreLeader" && machines === 2);
+    const on = draw.flip(seldom ? 0.15 : 0.4), value = draw.pick([1, 1, 3]);
+    return on && (machines > 1 || !severalOnly.has(kind)) ? value : 0;
+  };
+  return Object.fromEntries(faultKinds.map((kind) => [kind, weight(kind)])) as Record<FaultKind, number>;
+}
+
+function limitsOf(draw: Chance): Swarm["limits"] {
+  const smaller: Partial<Record<LimitName, number>> = { stallLookMs: 1_000 };
+  const maybe = (name: LimitName, values: readonly number[]): void => {
+    if (draw.flip(0.5)) smaller[name] = draw.pick(values);
+  };
+  maybe("sliceOperations", [2, 10]);
+  maybe("sliceBytes", [500, 10_000]);
+  maybe("recentEntries", [1, 5, 50]);
+  maybe("recentBytes", [500, 20_000]);
+  maybe("commitGroupMax", [1, 5]);
+  maybe("bulkSliceDocuments", [1, 5]);
+  maybe("partBytes", [300, 5_000]);
+  maybe("appendBytes", [300, 5_000]);
+  maybe("appendEntriesMax", [1, 5]);
+  maybe("windowBytes", [5_000, 50_000]);
+  maybe("snapshotPieceBytes", [4_096, 20_000]);
+  maybe("snapshotLogEntries", [1, 5]);
+  maybe("snapshotLogBytes", [500, 5_000]);
+  maybe("snapshotKeepMs", [1_000, 10_000]);
+  maybe("checkpointPages", [10, 50]);
+  maybe("reclaimRows", [1, 5]);
+  maybe("trimEntries", [1, 10]);
+  maybe("trimBytes", [500]);
+  maybe("trimAgeEveryMs", [1_000]);
+  maybe("wallSettleMs", [3_000]);
+  return smaller;
+}

@@ -1,0 +1,98 @@
+/** What the parts of the simulator owe each other. */
+import type { ConnectedFollower } from "../../src/replication/types.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+
+/** A promise of dfdb was broken, or something can never happen happened. */
+export class Violation extends Error {
+  /** Name of the checker. */
+  readonly checker: string;
+
+  constructor(checker: string, message: string) {
+    super(`${checker}: ${message}`);
+    this.name = "Violation";
+    this.checker = checker;
+  }
+}
+
+/** What a client sends; bodies are text. */
+export interface Ask {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  /** `/collections/c/1` */
+  readonly path: string;
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
+/**
+ * What became of a request: an answer; `refused`: nobody took it, it had no effect; `lost`: it may have been carried out, no
+ * answer came.
+ */
+export type Reply =
+  /** `answeredAt`: virtual ms when the server sent it. */
+  { readonly kind: "answer"; readonly answer: Answer; readonly answeredAt?: number } | {
+    readonly kind: "refused" | "lost";
+  };
+
+/** One change of one document, as the client asked for it. */
+export interface WrittenDocument {
+  readonly collection: string;
+  /** Null: the server was to make it, and no answer told it. */
+  readonly id: string | null;
+  /** `tag` in the document's body, unique in the world; null: the document was deleted. */
+  readonly tag: string | null;
+}
+
+/** One write, as the client that sent it knows it; an element of a bulk is one, too. */
+export interface Write {
+  /** Machine that was asked. */
+  readonly machine: string;
+  readonly documents: readonly WrittenDocument[];
+  /** Virtual ms when it was sent, and when its fate was known. */
+  readonly sentAt: number;
+  readonly knownAt: number;
+  /**
+   * `promised`: 2xx. `kept`: 504 `replication_timeout`: durable there. `refused`: nothing of it was kept, ever.
+   * `unknown`: it may be there or not.
+   */
+  readonly outcome: "promised" | "kept" | "refused" | "unknown";
+  /** `<epoch>.<run, 8 hex>-<seq>` where one was given. */
+  readonly position: string | null;
+  /** Followers that had to hold it before the answer (`minSyncReplicas` of the node that was asked). */
+  readonly required: number;
+  /** The etag that `If-Match` demanded: on one branch at most one write with it was carried out. */
+  readonly ifMatch?: string;
+  /** A collection that was dropped with all its documents; `documents` is empty. */
+  readonly drops?: string;
+}
+
+/** A document as a client saw it on one machine at some time between `sentAt` and `knownAt`. */
+export interface ReadSeen {
+  readonly client: string;
+  readonly machine: string;
+  readonly collection: string;
+  readonly id: string;
+  /** Null: there was none. */
+  readonly seen: { readonly tag: string; readonly etag: string } | null;
+  /** Virtual ms. */
+  readonly sentAt: number;
+  readonly knownAt: number;
+}
+
+/** A running node, as the checkers see it. */
+export interface Observed {
+  readonly machine: string;
+  /** Name of the process: `n1#3`. */
+  readonly process: string;
+  readonly nodeId: string;
+  readonly storage: Storage;
+  /** Followers of this node as it believes; empty when it serves none. */
+  followers(): readonly ConnectedFollower[];
+  /** Another number after each acknowledgement of a follower that streams; cheap. */
+  acknowledged?(): number;
+}
