@@ -7,7 +7,7 @@ export const frameHeaderBytes = 16;
 /** Bodies from a follower after the handshake are never larger. */
 export const followerBodyBytesMax = 64 * 1024;
 
-const framingVersion = 1;
+const framingVersion = 2;
 const magic = Uint8Array.of(0xdf, 0xdb, 0x0d, 0x0a);
 /** A body up to this size gets its buffer at once; a larger one as its bytes arrive. */
 const eagerBytes = 2 * 1024 * 1024;
@@ -21,7 +21,13 @@ export function sealFrame(frame: Uint8Array): Uint8Array {
   header.setUint16(6, 0);
   header.setUint32(8, frame.length - frameHeaderBytes);
   header.setUint32(12, crc32(frame.subarray(frameHeaderBytes)));
+  header.setUint16(6, headerCheck(frame.subarray(0, frameHeaderBytes)));
   return frame;
+}
+
+/** Of a header whose check is 0: a length that changed on the way would make the receiver wait for bytes that never come. */
+function headerCheck(header: Uint8Array): number {
+  return crc32(header) & 0xffff;
 }
 
 /** One frame around `body`. */
@@ -128,7 +134,12 @@ class Decoder implements FrameDecoder {
         `the peer frames in version ${view.getUint8(4)}, this node in ${framingVersion}`,
       );
     }
-    if (view.getUint8(5) !== 0 || view.getUint16(6) !== 0) {
+    const check = view.getUint16(6);
+    view.setUint16(6, 0);
+    if (check !== headerCheck(this.#header)) {
+      throw new DfdbError("bad_frame", "the checksum of a frame's header does not fit its bytes");
+    }
+    if (view.getUint8(5) !== 0) {
       throw new DfdbError("bad_frame", "a frame has flags that this version does not know");
     }
     this.#bodyBytes = view.getUint32(8);

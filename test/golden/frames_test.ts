@@ -1,4 +1,4 @@
-/** The bytes of the wire, version 1: they never change. New messages get new lines (`DFDB_REWRITE=1`, read the diff). */
+/** The bytes of the wire, framing version 2: they never change. New messages get new lines (`DFDB_REWRITE=1`, read the diff). */
 import assert from "node:assert/strict";
 import test from "node:test";
 import { hex, unhex } from "../../src/base/bytes.ts";
@@ -7,7 +7,7 @@ import { frameDecoder } from "../../src/wire/frame.ts";
 import { readBeside, rewriting, writeBeside } from "../tool/rewrite.ts";
 import { sampleMessages } from "../tool/sample_messages.ts";
 
-const file = "frames_v1.txt";
+const file = "frames_v2.txt";
 
 test("frames have the bytes that they always had", () => {
   const now = sampleMessages.map((message) => `${message.type} ${hex(encodeMessage(message))}\n`).join("");

@@ -255,11 +255,9 @@ export class History {
 
   #rollBack(node: Seen, state: MachineState, to: Entry): void {
     const { machine, process } = node, { tip: from, told: why } = state, common = commonOf(from, to);
-    if (why !== "restored") {
-      if (common === to) throw violated(node, `its log went back from ${told(from)} to ${told(to)}`);
-      if (to.run.epoch <= from.run.epoch && why !== "installed") {
-        throw violated(node, `it gave up ${told(from)} for ${told(to)}, which is of no higher epoch`);
-      }
+    // Back to the point in common with its leader, by a snapshot that ends there, is on the way to the leader's history.
+    if (common !== to && why === null && to.run.epoch <= from.run.epoch) {
+      throw violated(node, `it gave up ${told(from)} for ${told(to)}, which is of no higher epoch`);
     }
     const rollback: Rollback = {
       machine,

@@ -66,6 +66,11 @@ function runChunk(
       const lines = (rest + String(chunk)).split("\n");
       rest = lines.pop() ?? "";
       for (const line of lines) {
+        // What somebody prints who looks for a mistake.
+        if (!line.startsWith("{")) {
+          console.error(line);
+          continue;
+        }
         seen++;
         onResult(JSON.parse(line) as SeedResult);
       }

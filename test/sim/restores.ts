@@ -47,7 +47,7 @@ export class Restores {
     const { seq } = log.last;
     this.#now.set(machine, { databaseId, seq });
     const kept = this.#kept.get(machine) ?? [];
-    if (kept.length >= keptMax || !this.#draw.flip(0.5)) return false;
+    if (kept.length >= keptMax || !this.#draw.flip(0.9)) return false;
     this.#kept.set(machine, [...kept, { image, databaseId, seq }]);
     return true;
   }
@@ -60,7 +60,7 @@ export class Restores {
     );
     if (candidates.length === 0) return null;
     const machine = draw.pick(candidates);
-    return this.#put(machine, draw.pick(this.#of(machine)).image, draw);
+    return this.#put(machine, draw.pick(this.#of(machine)), draw);
   }
 
   /**
@@ -76,11 +76,12 @@ export class Restores {
     );
   }
 
-  async #put(machine: Machine, older: DiskImage, draw: Chance): Promise<void> {
+  async #put(machine: Machine, { image: older, seq }: Kept, draw: Chance): Promise<void> {
     const { world, cluster, history, hold, onLoss } = this.#parts, { disk } = machine;
     hold(machine, true);
     machine.end("kill");
     const newest = disk.image("kill"),
+      sidecar = seqIn(newest),
       whole = draw.flip(cluster.machines.length === 2 ? 0.2 : 0.5),
       other = whole ? older : newest;
     const mixed = combine({ data: older, node: other, mirrors: other, rest: newest });
@@ -88,8 +89,11 @@ export class Restores {
     newest.drop();
     mixed.drop();
     this.#restored++;
-    // With one follower and its sidecar a leader can tell that it is older; with several, one that is as old will do for it.
-    const mustTell = !whole && cluster.machines.length === 2 && this.#restored === 1;
+    // A leader can tell by its sidecar that it is older, where that had been written and was not spoiled, and the only follower holds more: it must not write before it knows.
+    const [only, more] = cluster.followers;
+    const mustTell = !whole && sidecar > seq && this.#restored === 1 && more === undefined &&
+      only !== undefined &&
+      history.tip(only.name).seq > seq;
     if (machine === cluster.leader && !mustTell) history.allowFork();
     history.rolledBack(machine.name, "restored");
     onLoss();
@@ -97,4 +101,11 @@ export class Restores {
     await new Promise<void>((resolve) => void world.at(null, draw.between(0, 3_000), resolve));
     hold(machine, false);
   }
+}
+
+/** What the sidecar of the position says; 0: nothing. */
+function seqIn({ files }: DiskImage): number {
+  const bytes = files.get("data.dfdb.followerseq")?.bytes;
+  if (bytes?.length !== 8) return 0;
+  return Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
 }
