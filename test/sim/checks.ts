@@ -17,7 +17,7 @@ import type { World } from "./world.ts";
 import { WrittenTags } from "./written_tags.ts";
 
 /** Events of a node between two looks at all that it holds. */
-const contentEvery = 2_000;
+const contentEvery = 500;
 
 export class Checks {
   readonly history: History;

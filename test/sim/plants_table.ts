@@ -8,11 +8,18 @@ export interface Caught {
   readonly violation: NonNullable<SeedResult["violation"]>;
 }
 
-/** Runs `seeds` seeds from `firstSeed` on with the plant until one fails; null: none does. */
+/**
+ * Runs `seeds` seeds from `firstSeed` on with the plant until one fails; null: none does. Throws when that seed fails without
+ * the plant, too: then it is not the plant that was caught.
+ */
 export async function caughtBy(plant: string, firstSeed: number, seeds: number): Promise<Caught | null> {
   for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
-    const { violation } = await runSeed(seed, { plant, hash: false, keep: false, trace: null });
-    if (violation !== null) return { seed, violation };
+    const options = { hash: false, keep: false, trace: null };
+    const { violation } = await runSeed(seed, { ...options, plant });
+    if (violation === null) continue;
+    const clean = await runSeed(seed, { ...options, plant: null });
+    if (clean.violation === null) return { seed, violation };
+    throw new Error(`seed ${seed} fails without ${plant}: ${clean.violation.message}`);
   }
   return null;
 }

@@ -1,6 +1,6 @@
 /** Mistakes in what is kept of the log, and in snapshots. */
 import { DatabaseSync } from "node:sqlite";
-import { makeSnapshot } from "../../../src/storage/sqlite/make_snapshot.ts";
+import type { makeSnapshot } from "../../../src/storage/sqlite/make_snapshot.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite_storage.ts";
 import type { TrimPolicy } from "../../../src/storage/storage.ts";
 import { hook, taskHooks } from "../hooks.ts";

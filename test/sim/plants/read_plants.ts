@@ -56,7 +56,6 @@ function uncommittedRead(): () => void {
       (read) =>
         function (this: SqliteStorage, run: (view: ReadView) => unknown) {
           const tx = open.get(this);
-          if (tx !== undefined) console.log("DIRTY", tx.position.seq, this.log.last.seq);
           return tx === undefined ? read.call(this, run) : run(tx);
         } as SqliteStorage["read"],
     ),

@@ -1,0 +1,70 @@
+/** Each planted fault is caught within a bounded number of seeds, by a checker that is there for it. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { plantNames } from "./plants.ts";
+import { caughtBy } from "./plants_table.ts";
+import { runSeed } from "./run_seed.ts";
+
+interface Expected {
+  /** A seed from which it does not take long; from 1 on: `npm run sim -- --plants`. */
+  readonly firstSeed?: number;
+  /** Most seeds: two to three times as many as it takes from seed 1 on, at least 20. */
+  readonly seeds?: number;
+  readonly checkers: readonly string[];
+}
+
+const expected: Readonly<Record<string, Expected>> = {
+  ack_before_apply: { firstSeed: 12, seeds: 40, checkers: ["followers", "promises"] },
+  resume_one_too_far: { checkers: ["liveness", "stream"] },
+  skip_gap: { checkers: ["followers", "promises"] },
+  operation_lost: { checkers: ["content", "replay", "reads"] },
+  time_of_apply: { checkers: ["content"] },
+  sent_is_held: { checkers: ["followers", "promises"] },
+  stale_ack: { checkers: ["promises"] },
+  timeout_is_success: { checkers: ["promises"] },
+  ack_of_old_run: { firstSeed: 23, seeds: 60, checkers: ["followers", "promises"] },
+  answer_before_commit: { checkers: ["promises", "reads", "client"] },
+  dropped_from_group: { checkers: ["promises", "reads", "client"] },
+  executed_twice: { checkers: ["promises", "reads"] },
+  refused_but_kept: { checkers: ["promises"] },
+  torn_transaction: { checkers: ["promises", "client"] },
+  if_match_ignored: { checkers: ["promises", "client"] },
+  stale_read: { firstSeed: 20, seeds: 60, checkers: ["reads", "client"] },
+  uncommitted_read: { firstSeed: 58, seeds: 160, checkers: ["reads", "content"] },
+  old_entries_in_memory: { firstSeed: 23, seeds: 60, checkers: ["history", "content"] },
+  sidecar_ignored: { firstSeed: 771, seeds: 1_600, checkers: ["history"] },
+  writes_while_read_only: { checkers: ["read-only"] },
+  follower_writes: { firstSeed: 12, seeds: 40, checkers: ["history", "promises"] },
+  run_reused: { checkers: ["history"] },
+  term_not_written: { checkers: ["history"] },
+  discard_before_rescue: { firstSeed: 23, seeds: 60, checkers: ["rescue"] },
+  rescue_one_too_few: { firstSeed: 23, seeds: 60, checkers: ["rescue"] },
+  trim_too_early: { checkers: ["retention"] },
+  trim_too_young: { firstSeed: 41, seeds: 120, checkers: ["retention"] },
+  trim_under_snapshot: { checkers: ["retention"] },
+  snapshot_without_tail: { checkers: ["content"] },
+};
+
+test("every plant is expected to be caught by somebody", () => {
+  assert.deepEqual(Object.keys(expected).sort(), [...plantNames].sort());
+});
+
+const seedsUsed = new Set<number>();
+
+for (const [name, { firstSeed = 2, seeds = 20, checkers }] of Object.entries(expected)) {
+  test(`the plant ${name} is caught`, async () => {
+    const caught = await caughtBy(name, firstSeed, seeds);
+    assert.ok(caught !== null, `not within ${seeds} seeds from ${firstSeed} on`);
+    const { seed, violation: { checker, message } } = caught;
+    assert.ok(checkers.includes(checker), `seed ${seed}: caught by ${checker}: ${message}`);
+    for (let used = firstSeed; used <= seed; used++) seedsUsed.add(used);
+  });
+}
+
+test("without a plant the same seeds pass", async () => {
+  assert.ok(seedsUsed.size > 0);
+  for (const seed of seedsUsed) {
+    const { violation } = await runSeed(seed, { plant: null, hash: false, keep: false, trace: null });
+    assert.equal(violation?.stack, undefined, `seed ${seed}`);
+  }
+});
