@@ -18,7 +18,7 @@ export interface JobOptions {
 }
 
 /** Seeds of one process: what a process leaks ends with it. */
-const chunkSeeds = 100;
+const chunkSeeds = 250;
 
 /** Resolves with null, or with why it ended before: the first violation, or what a process printed before it died. */
 export async function runJobs(options: JobOptions): Promise<SeedResult | string | null> {
