@@ -12,6 +12,7 @@ import { plantNames } from "./plants.ts";
 import { plantsTable } from "./plants_table.ts";
 import { type SeedResult, Sums } from "./result.ts";
 import { runSeed } from "./run_seed.ts";
+import { withStallsChecked } from "./stalls.ts";
 
 const help = `npm run sim -- [options]
 
@@ -60,7 +61,7 @@ const options = { plant: values.plant ?? null, hash: values.hash, keep: values.k
 /** In this process, one JSON line a seed. */
 async function child(): Promise<number> {
   for (let own = seed; own < seed + (runs ?? 1); own++) {
-    const result = await runSeed(own, { ...options, trace: null });
+    const result = await withStallsChecked(() => runSeed(own, { ...options, trace: null }));
     process.stdout.write(`${JSON.stringify(result)}\n`);
     if (result.violation !== null && !values["go-on"]) return 1;
   }

@@ -10,6 +10,8 @@ export interface SeedResult {
   readonly counts: Readonly<Record<string, number>>;
   /** Longest real time of one event, ms. */
   readonly longestMs: number;
+  /** Numbers of the events that held a node's thread for longer than `limits.stallMs` of real time. */
+  readonly slowEvents: readonly number[];
   /** Over all steps of the machines, null when it was not asked for. */
   readonly hash: string | null;
 }

@@ -75,6 +75,7 @@ export async function runSeed(seed: number, options: RunOptions): Promise<SeedRe
     events: world.events,
     counts: run.counts(),
     longestMs: world.longestMs,
+    slowEvents: world.slowEvents,
     hash: hash?.text ?? null,
   };
 }

@@ -2,6 +2,7 @@
  * Virtual time: one heap of (time, number, action). An action runs, then one real macrotask passes, so that every
  * promise chain that it started has drained before the next action; nothing else drives the processes.
  */
+import { limits } from "../../src/base/limits.ts";
 import { type Chance, chance } from "./chance.ts";
 import { Violation } from "./types.ts";
 import { EventHeap, type HeapEvent } from "./event_heap.ts";
@@ -29,6 +30,9 @@ interface Event extends HeapEvent {
   cancelled: boolean;
 }
 
+/** What a node may hold its thread for, ms; a world does not change it. */
+const { stallMs } = limits;
+
 /** A world that needs more does not come to an end. */
 const eventsMax = 2_000_000;
 
@@ -44,6 +48,8 @@ export class World {
   afterEvent: ((owner: Owner | null) => void) | null = null;
   /** Longest real time of one event, ms. */
   longestMs = 0;
+  /** Numbers of the events of processes that took longer than a thread may be held. */
+  readonly slowEvents: number[] = [];
   readonly #heap = new EventHeap<Event>();
   readonly #held = new Set<Promise<unknown>>();
   #now = 0;
@@ -140,7 +146,9 @@ export class World {
     }
     await this.#drained();
     this.#running = null;
-    this.longestMs = Math.max(this.longestMs, performance.now() - startedAt);
+    const tookMs = performance.now() - startedAt;
+    this.longestMs = Math.max(this.longestMs, tookMs);
+    if (tookMs > stallMs && event.owner !== null) this.slowEvents.push(this.#events);
     if (this.#failure !== null) throw this.#failure.thrown;
     this.afterEvent?.(event.owner);
   }
