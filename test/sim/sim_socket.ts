@@ -148,9 +148,9 @@ export class SimSocket implements RawSocket, Mortal {
     this.#tellReset();
   }
 
-  /** A fault breaks the connection for this end; what was under way from it is lost. */
+  /** A fault breaks the connection for this end; what was under way from it is lost, and what it sends before it hears of it. */
   sever(): void {
-    this.out.clear();
+    this.mute(false);
     if (!this.gone) this.#core.world.at(this.process, this.out.delay(), () => this.#onReset());
   }
 
