@@ -87,12 +87,12 @@ export async function incomingSnapshot(
       return { id: held.id, offset: resumeAt(held) };
     },
     async begin(offer) {
-      const { id, bytes, position, offset } = offer;
+      const { id, bytes, position, offset } = offer, { snapshotPieceBytes: pieceBytes } = limits;
       await close();
       if (offset > 0) {
         if (
           held?.id !== id || held.bytes !== bytes || offset > resumeAt(held) ||
-          offset % limits.snapshotPieceBytes !== 0
+          offset % pieceBytes !== 0
         ) {
           throw new DfdbError("corrupt", `snapshot ${id} cannot go on at byte ${offset} here`);
         }
@@ -138,13 +138,15 @@ export async function incomingSnapshot(
 }
 
 function resumeAt({ received, bytes }: Held): number {
-  const lastPiece = Math.max(0, Math.ceil(bytes / limits.snapshotPieceBytes) - 1);
-  return Math.min(Math.floor(received / limits.snapshotPieceBytes), lastPiece) * limits.snapshotPieceBytes;
+  const { snapshotPieceBytes: pieceBytes } = limits;
+  const lastPiece = Math.max(0, Math.ceil(bytes / pieceBytes) - 1);
+  return Math.min(Math.floor(received / pieceBytes), lastPiece) * pieceBytes;
 }
 
 /** Forgets what is here from `offset` on, a multiple of the piece size. */
 function cut(held: Held, offset: number): void {
-  held.crcs.length = offset / limits.snapshotPieceBytes;
+  const { snapshotPieceBytes: pieceBytes } = limits;
+  held.crcs.length = offset / pieceBytes;
   held.received = offset;
   held.unread = 0;
   held.crc = 0;
@@ -152,15 +154,16 @@ function cut(held: Held, offset: number): void {
 
 /** Adds bytes that follow what was received. */
 function count(held: Held, bytes: Uint8Array): void {
+  const { snapshotPieceBytes: pieceBytes } = limits;
   for (let at = 0; at < bytes.length;) {
     const length = Math.min(
       bytes.length - at,
-      limits.snapshotPieceBytes - held.received % limits.snapshotPieceBytes,
+      pieceBytes - held.received % pieceBytes,
     );
     held.crc = crc32(bytes.subarray(at, at + length), held.crc);
     held.received += length;
     at += length;
-    if (held.received % limits.snapshotPieceBytes !== 0 && held.received !== held.bytes) continue;
+    if (held.received % pieceBytes !== 0 && held.received !== held.bytes) continue;
     held.crcs.push(held.crc);
     held.crc = 0;
   }
@@ -189,12 +192,13 @@ async function leftover(files: Files, aboutPath: string): Promise<Held | null> {
 
 /** Reads what is durable, so that the checksum is of what the disk gives. */
 async function readAgain(files: Files, path: string, held: Held): Promise<void> {
+  const { snapshotPieceBytes: pieceBytes } = limits;
   const file = await files.openRead(path);
   try {
     while (file !== null && held.received < held.unread) {
       const bytes = await file.read(
         held.received,
-        Math.min(limits.snapshotPieceBytes, held.unread - held.received),
+        Math.min(pieceBytes, held.unread - held.received),
       );
       if (bytes.length === 0) break;
       count(held, bytes);

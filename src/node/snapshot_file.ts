@@ -27,14 +27,15 @@ export async function snapshotFile(files: Files, path: string, bytes: number): P
     await file?.close();
     throw new DfdbError("io_error", `${path} has ${file?.size ?? "no"} bytes, not ${bytes}`);
   }
-  const crcs = new Array<number | undefined>(Math.ceil(bytes / limits.snapshotPieceBytes)).fill(undefined);
+  const { snapshotPieceBytes: pieceBytes } = limits;
+  const crcs = new Array<number | undefined>(Math.ceil(bytes / pieceBytes)).fill(undefined);
   const read = async (offset: number, length: number): Promise<Uint8Array> => {
     const read = await exactly(file, path, offset, length);
     if (
-      offset % limits.snapshotPieceBytes === 0 &&
-      length === Math.min(limits.snapshotPieceBytes, bytes - offset)
+      offset % pieceBytes === 0 &&
+      length === Math.min(pieceBytes, bytes - offset)
     ) {
-      crcs[offset / limits.snapshotPieceBytes] ??= crc32(read);
+      crcs[offset / pieceBytes] ??= crc32(read);
     }
     return read;
   };
@@ -43,8 +44,8 @@ export async function snapshotFile(files: Files, path: string, bytes: number): P
     async checksum() {
       const known: number[] = [];
       for (const [i, crc] of crcs.entries()) {
-        const offset = i * limits.snapshotPieceBytes;
-        if (crc === undefined) await read(offset, Math.min(limits.snapshotPieceBytes, bytes - offset));
+        const offset = i * pieceBytes;
+        if (crc === undefined) await read(offset, Math.min(pieceBytes, bytes - offset));
         known.push(crcs[i] as number);
       }
       return checksumOfPieces(known);

@@ -69,7 +69,7 @@ export class DiskRig {
     const image = disk.image(how, inCommit);
     process.die(how);
     disk.mount(image);
-    disk.drop(image);
+    image.drop();
     this.restart();
   }
 

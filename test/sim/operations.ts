@@ -30,9 +30,11 @@ function after(world: World, ms: number): Promise<void> {
 export function changeLeader(parts: OperationParts): Promise<void> | null {
   const { cluster, draw, newestEpoch } = parts;
   // Until epochs collide in a way that is settled, only who has an entry of the newest one is promoted by hand.
-  const candidates = cluster.followers.filter(({ node }) => node !== null && epochOf(node) >= newestEpoch());
+  const fits = ({ node }: Machine): boolean => node !== null && epochOf(node) >= newestEpoch();
+  const candidates = cluster.followers.filter(fits);
   if (candidates.length === 0) return null;
-  return changeTo(parts, draw.pick(candidates));
+  const next = draw.pick(candidates);
+  return changeTo(parts, next, () => fits(next));
 }
 
 /** Epoch of the last entry; an empty database would begin a history of its own. */
@@ -40,13 +42,18 @@ function epochOf({ storage }: NonNullable<Machine["node"]>): number {
   return storage.log.last.seq === 0 ? -1 : storage.log.last.epoch;
 }
 
-/** `next` leads from now on, whatever it holds. */
-export async function changeTo(parts: OperationParts, next: Machine): Promise<void> {
+/** `next` leads from now on, unless `still` says no when the old leader, which may have written until then, is down. */
+export async function changeTo(
+  parts: OperationParts,
+  next: Machine,
+  still: () => boolean = () => true,
+): Promise<void> {
   const { world, cluster, nemesis, draw, onLoss } = parts, old = cluster.leader;
   nemesis.hold(old, true);
   if (draw.flip(0.5)) old.end(draw.pick(["kill", "power"]));
   else await old.stop();
   await after(world, draw.pick([0, 1_000, 10_000]));
+  if (!still()) return nemesis.hold(old, false);
   await takeOver(parts, next);
   onLoss();
   old.command = { role: "follower", leader: next.name };

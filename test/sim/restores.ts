@@ -10,8 +10,8 @@ interface Kept {
   readonly image: DiskImage;
   /** Of the database in it. */
   readonly databaseId: string;
-  /** Where its log ends. */
-  readonly seq: number;
+  /** Where its log ends: as it was seen last, then as the next process found it, which may be one commit further. */
+  seq: number;
 }
 
 /** What is told of the storage of a process that has ended. */
@@ -35,6 +35,8 @@ export class Restores {
   readonly #draw: Chance;
   readonly #kept = new Map<Machine, Kept[]>();
   readonly #now = new Map<Machine, Pick<Kept, "databaseId" | "seq">>();
+  /** Machines whose newest image no process has opened. */
+  readonly #unopened = new Set<Machine>();
   #restored = 0;
 
   constructor(parts: RestoreParts) {
@@ -49,7 +51,14 @@ export class Restores {
     const kept = this.#kept.get(machine) ?? [];
     if (kept.length >= keptMax || !this.#draw.flip(0.9)) return false;
     this.#kept.set(machine, [...kept, { image, databaseId, seq }]);
+    this.#unopened.add(machine);
     return true;
+  }
+
+  /** The next process of the machine opened what the last one left. */
+  started(machine: Machine, seq: number): void {
+    const last = this.#kept.get(machine)?.at(-1);
+    if (this.#unopened.delete(machine) && last !== undefined) last.seq = seq;
   }
 
   /** Null: there is no older file of such a machine. */
@@ -80,6 +89,7 @@ export class Restores {
     const { world, cluster, history, hold, onLoss } = this.#parts, { disk } = machine;
     hold(machine, true);
     machine.end("kill");
+    this.#unopened.delete(machine); // the next process opens something else
     const newest = disk.image("kill"),
       sidecar = seqIn(newest),
       whole = draw.flip(cluster.machines.length === 2 ? 0.2 : 0.5),

@@ -111,7 +111,10 @@ class Run {
       network,
       swarm,
       root,
-      onStart: (_, node) => checks.started(node),
+      onStart: (machine, node) => {
+        checks.started(node);
+        restores.started(machine, node.storage.log.last.seq);
+      },
       onEnd: (machine, last, image) => {
         this.#guarded(() => checks.ended(machine));
         this.#nemesis.ended(machine);

@@ -98,11 +98,6 @@ export class SimDisk {
     this.#world.at(null, 0, () => abandoned.delete());
   }
 
-  /** Frees the memory of `image`; it cannot be mounted any more. */
-  drop(image: DiskImage): void {
-    image.drop();
-  }
-
   /** Deletes everything of this disk. */
   remove(): void {
     this.#folder.closeAll();

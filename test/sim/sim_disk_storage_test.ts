@@ -215,7 +215,7 @@ test("disk: an older data file is restored beside what belongs to the node now",
       assert.deepEqual([file?.name, file?.bytes(), more.length], ["tail.jsonl", Uint8Array.of(7), 0]);
       assert.ok(file?.path !== null && existsSync(file?.path ?? ""));
     }
-    disk.drop(older);
+    older.drop();
     assert.throws(() => disk.mount(older), /dropped/);
   }));
 

@@ -96,8 +96,14 @@ export class SqliteStorage implements Storage {
       crashPoint,
     };
     this.#view = new View(committedCatalog(state), tables);
-    this.#trimmer = new LogTrimmer({ db: writer, state, meta: this.#meta, crashPoint });
-    this.log = new SqliteLogReader({ db: writer, state, path: parts.path, hold: () => this.#hold() });
+    const log = this.log = new SqliteLogReader({
+      db: writer,
+      state,
+      path: parts.path,
+      hold: () => this.#hold(),
+    });
+    const wallMsAt = log.wallMsAt.bind(log);
+    this.#trimmer = new LogTrimmer({ db: writer, state, meta: this.#meta, crashPoint, wallMsAt });
     this.#statement = {
       begin: writer.prepare("BEGIN IMMEDIATE"),
       commit: writer.prepare("COMMIT"),

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { DfdbError } from "../../base/errors.ts";
 import type { Seq, WallMs } from "../../base/ids.ts";
-import { seqOf, wallMsOf } from "../../base/ids.ts";
+import { seqOf } from "../../base/ids.ts";
 import { limits } from "../../base/limits.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
 import type { TrimPolicy } from "../storage.ts";
@@ -31,29 +31,23 @@ export interface LogTrimmerOptions {
   readonly state: State;
   readonly meta: MetaWriter;
   readonly crashPoint: CrashPoint;
+  /** Of an entry that is kept, else null. */
+  readonly wallMsAt: (seq: Seq) => WallMs | null;
 }
 
 /** Deletes the oldest entries, a slice at a time; never the last one. */
 export class LogTrimmer {
   readonly #options: LogTrimmerOptions;
-  readonly #wall: StatementSync;
   readonly #oldest: StatementSync;
   readonly #delete: StatementSync;
 
   constructor(options: LogTrimmerOptions) {
     const { db } = this.#options = options;
-    this.#wall = db.prepare("SELECT wall_ms FROM log WHERE seq = ?");
     // Columns before the payload: the pages of large entries are not read.
     this.#oldest = db.prepare(
       "SELECT seq, term, chain, wall_ms, end_bytes FROM log WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?",
     );
     this.#delete = db.prepare("DELETE FROM log WHERE seq <= ?");
-  }
-
-  /** Wall time of a kept entry; null when there is none of this seq. */
-  #wallMsOf(seq: Seq): WallMs | null {
-    const row = this.#wall.get(seq) as { wall_ms: number } | undefined;
-    return row === undefined ? null : wallMsOf(row.wall_ms);
   }
 
   /** What the next slice deletes; null when nothing is due. Cheap when neither limit is reached. */
@@ -101,7 +95,7 @@ export class LogTrimmer {
     const { trimmed, position } = this.#options.state;
     // A single entry is the last one.
     if (age === null || position.seq - trimmed.position.seq < 2) return 0;
-    const newest = this.#wallMsOf(position.seq) ?? 0;
+    const newest = this.#options.wallMsAt(position.seq) ?? 0;
     return Math.max(0, Math.min(age.now, newest) - age.msMax);
   }
 }
