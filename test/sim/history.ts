@@ -253,10 +253,16 @@ export class History {
     return run;
   }
 
+  /** True when some machine has a history through `entry` that has reached an epoch above. */
+  #goesOnAbove(epoch: number, entry: Entry): boolean {
+    return [...this.#machines.values()].some(({ tip }) => tip.run.epoch > epoch && contains(tip, entry));
+  }
+
   #rollBack(node: Seen, state: MachineState, to: Entry): void {
     const { machine, process } = node, { tip: from, told: why } = state, common = commonOf(from, to);
-    // Back to the point in common with its leader, by a snapshot that ends there, is on the way to the leader's history.
-    if (common !== to && why === null && to.run.epoch <= from.run.epoch) {
+    // A snapshot that ends at the point in common with its leader, or before the leader's epoch begins, is on the way to that.
+    const onTheWay = common === to || to.run.epoch > from.run.epoch || this.#goesOnAbove(from.run.epoch, to);
+    if (!onTheWay && why === null) {
       throw violated(node, `it gave up ${told(from)} for ${told(to)}, which is of no higher epoch`);
     }
     const rollback: Rollback = {

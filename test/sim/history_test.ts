@@ -201,6 +201,13 @@ test("a log that goes back is told, with why; entries are given up for others on
   same.see("n2", other);
   violates(() => same.see("n1", other.copy()), /n1#0: it gave up 1\.11111111-3 for 1\.22222222-3/);
 
+  // The same branch, but its leader is in a higher epoch already: a snapshot from before it is a step on the way there.
+  const onTheWay = begun(), before = onTheWay.log.copy(2).term(1, "2");
+  onTheWay.history.allowFork();
+  onTheWay.see("n2", before.copy().term(2, "3"));
+  onTheWay.see("n1", before);
+  assert.equal(onTheWay.history.rollbacks.length, 1);
+
   const told = begun(), copied = told.log.copy(2).term(1, "2");
   told.history.allowFork();
   told.history.rolledBack("n1", "installed");
