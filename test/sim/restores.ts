@@ -104,7 +104,8 @@ export class Restores {
     const mustTell = !whole && sidecar > seq && this.#restored === 1 && more === undefined &&
       only !== undefined &&
       history.tip(only.name).seq > seq;
-    if (machine === cluster.leader && !mustTell) history.allowFork();
+    // After a second one nobody may be left who holds what the first one took away.
+    if (this.#restored > 1 || (machine === cluster.leader && !mustTell)) history.allowFork();
     history.rolledBack(machine.name, "restored");
     onLoss();
     world.say(() => `${machine.name}: older ${whole ? "files" : "data file"} restored`);
