@@ -7,7 +7,17 @@
  */
 export { DfdbError, type ErrorCode, type ErrorDetails, errorStatus } from "./base/errors.ts";
 export { type LogFields, type Logger, silentLogger } from "./base/logger.ts";
-export { EmbeddedDatabase, type ReplicationServerOptions } from "./node/embedded.ts";
+export { type Epoch, epochOf, type NodeId } from "./base/ids.ts";
+export { type Authority, type Holder, type LeaderClaim, silence, type SyncSet } from "./cluster/authority.ts";
+export {
+  type AutoFailoverOptions,
+  EmbeddedDatabase,
+  type PlannedHandoverOptions,
+  type Promoted,
+  type ReplicationServerOptions,
+} from "./node/embedded.ts";
+export type { Given } from "./node/giving.ts";
+export type { FollowerLastSeqProbe } from "./node/planned_handover.ts";
 export type {
   BulkWritten,
   DocumentList,
@@ -23,3 +33,5 @@ export { version } from "./node/version.ts";
 export { readSettings, type SettingSources } from "./node/read_settings.ts";
 export { type SettingName, type SettingRow, type Settings, settingsTable } from "./node/settings.ts";
 export type { Runtime } from "./runtime/runtime.ts";
+export type { Term } from "./storage/log.ts";
+export type { KnownNode } from "./wire/message.ts";

@@ -59,10 +59,33 @@ export const limits = {
   connectMs: 5_000,
   mirrorEveryMs: 200,
   shutdownMs: 10_000,
+  /** How long a read waits for the position that its client has seen. */
+  minPositionMs: 5_000,
+  /** How long a forwarded write may take at the leader beyond the waiting for followers. */
+  forwardedWriteMs: 60_000,
   lastAnswersMs: 1_000,
   stallMs: 250,
   /** A stall shorter than this may pass between two looks; a longer one is told too short by at most so much. */
   stallLookMs: 50,
+  // who leads: see src/cluster/DESIGN.md
+  leaderStartMsDefault: 30_000,
+  failoverLagOpsDefault: 10_000,
+  /** A follower's own start is no silence of its leader. */
+  failoverGraceMs: 3_000,
+  /** How long a leader that met a higher epoch asks whoever should lead under it. */
+  claimAskMs: 3_000,
+  /** How long a leader that stood still asks its candidates before it writes again. */
+  lateAskMs: 1_000,
+  /** How long a follower waits for its read-only leader to hand over. */
+  promoteMs: 30_000,
+  /** How often a program's probe of the next leader is asked. */
+  probeEveryMs: 50,
+  /** A candidate's last attempt to reach its silent leader takes a heartbeat, or at least so long. */
+  lastAttemptMsMin: 200,
+  /** Other nodes that are kept for a database. */
+  knownPeersMax: 64,
+  /** When a node was last seen is written this often. */
+  peerSeenEveryMs: 60_000,
   // storage
   pageBytes: 4096,
   cacheKiB: 32 * KiB,

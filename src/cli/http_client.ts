@@ -2,6 +2,8 @@
 import type { ErrorDetails } from "../base/errors.ts";
 import { DfdbError, isErrorCode, messageOf } from "../base/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { Fields } from "./fields.ts";
+import { fieldsOf } from "./fields.ts";
 
 export interface HttpClientOptions {
   /** `http://host:port`; `host:port` alone will do. */
@@ -15,8 +17,8 @@ export interface HttpClientOptions {
 }
 
 /**
- * Every call rejects with a DfdbError: the code that the node answered with (`details.status`), `unreachable` when
- * nobody answers or the answer breaks off, `timeout`, or the reason of `signal`.
+ * Every call rejects with a DfdbError: the code that the node answered with (`details`: what else it told, and the HTTP
+ * `status`), `unreachable` when nobody answers or the answer breaks off, `timeout`, or the reason of `signal`.
  */
 export interface HttpClient {
   /** Base URL without a slash at its end. */
@@ -158,11 +160,23 @@ function refusal(url: string, status: number, text: string): DfdbError {
     new DfdbError("bad_frame", `${url} answered ${status}, not as a dfdb node does`, { details: { status } });
 }
 
-/** The error in `{error, code}`, as answers and last lines carry it; null when there is none. */
+/** The error in `{error, code, ...details}`, as answers and last lines carry it; null when there is none. */
 export function errorOfBody(url: string, body: unknown, details: ErrorDetails = {}): DfdbError | null {
-  const { error, code } = (body ?? {}) as { readonly error?: unknown; readonly code?: unknown };
+  const { error, code, ...more } = fieldsOf(body);
   if (typeof error !== "string") return null;
-  return new DfdbError(isErrorCode(code) ? code : "internal", `${url}: ${error}`, { details });
+  return new DfdbError(isErrorCode(code) ? code : "internal", `${url}: ${error}`, {
+    details: { ...plainDetails(more), ...details },
+  });
+}
+
+function plainDetails(more: Fields): ErrorDetails {
+  const kept: Record<string, string | number | boolean | null> = {};
+  for (const [name, value] of Object.entries(more)) {
+    if (value === null || ["string", "number", "boolean"].includes(typeof value)) {
+      kept[name] = value as string | number | boolean | null;
+    }
+  }
+  return kept;
 }
 
 function causeOf(thrown: unknown): string {

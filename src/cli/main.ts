@@ -4,6 +4,10 @@ import { DfdbError, messageOf } from "../base/errors.ts";
 import { version } from "../node/version.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { acceptLoss, acceptLossCommand } from "./accept_loss.ts";
+import { autoFailoverCommand, setAutoFailover } from "./auto_failover.ts";
+import { handover, handoverCommand } from "./handover.ts";
+import { promote, promoteCommand } from "./promote.ts";
+import { readOnlyCommand, setReadOnly } from "./read_only.ts";
 import { addRescuedCommand } from "./rescued.ts";
 import { serve, serveCommand } from "./serve.ts";
 import { showStatus, statusCommand } from "./status.ts";
@@ -27,26 +31,7 @@ export async function main(runtime: Runtime): Promise<number> {
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     });
-  const serving = serveCommand(async (flags) => {
-    exitCode = await serve(runtime, flags);
-  });
-  program.addCommand(serving.copyInheritedSettings(program));
-  const status = statusCommand(async (urls, flags) => {
-    exitCode = await showStatus(runtime, urls, flags);
-  });
-  program.addCommand(status.copyInheritedSettings(program));
-  const verify = verifyCommand(async (urls, flags) => {
-    exitCode = await verifyNodes(runtime, urls, flags);
-  });
-  program.addCommand(verify.copyInheritedSettings(program));
-  const accept = acceptLossCommand(async (url, flags) => {
-    exitCode = await acceptLoss(runtime, url, flags);
-  });
-  program.addCommand(accept.copyInheritedSettings(program));
-  addRescuedCommand(program, runtime, (code) => exitCode = code);
-  program.command("version").description("print the version").action(() => {
-    process.stdout(`dfdb ${version}\n${runtime.name} ${runtime.version}\n`);
-  });
+  addCommands(program, runtime, (code) => exitCode = code);
   try {
     if (process.args.length === 0) program.outputHelp();
     else await program.parseAsync([...process.args], { from: "user" });
@@ -56,4 +41,25 @@ export async function main(runtime: Runtime): Promise<number> {
     return 1;
   }
   return exitCode;
+}
+
+/** `end` takes the exit code of the subcommand that ran. */
+function addCommands(program: Command, runtime: Runtime, end: (exitCode: number) => void): void {
+  const commands = [
+    serveCommand(async (flags) => end(await serve(runtime, flags))),
+    statusCommand(async (urls, flags) => end(await showStatus(runtime, urls, flags))),
+    verifyCommand(async (urls, flags) => end(await verifyNodes(runtime, urls, flags))),
+    handoverCommand(async (flags) => end(await handover(runtime, flags))),
+    promoteCommand(async (url, flags) => end(await promote(runtime, url, flags))),
+    readOnlyCommand(async (url, wanted, flags) => end(await setReadOnly(runtime, url, wanted, flags))),
+    autoFailoverCommand(async (url, wanted, flags) =>
+      end(await setAutoFailover(runtime, url, wanted, flags))
+    ),
+    acceptLossCommand(async (url, flags) => end(await acceptLoss(runtime, url, flags))),
+  ];
+  for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
+  addRescuedCommand(program, runtime, end);
+  program.command("version").description("print the version").action(() => {
+    runtime.process.stdout(`dfdb ${version}\n${runtime.name} ${runtime.version}\n`);
+  });
 }

@@ -21,6 +21,7 @@ export interface NodeStatus {
 
 /** A follower, as its leader tells it. */
 export interface FollowerStatus {
+  readonly nodeId?: string;
   readonly nodeName: string;
   readonly endpoint: string;
   readonly state: string;

@@ -9,7 +9,7 @@ import { readSettings } from "../node/read_settings.ts";
 import type { SettingRow } from "../node/settings.ts";
 import { settingsTable } from "../node/settings.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { banner } from "./banner.ts";
+import { banner, promotedLine } from "./banner.ts";
 
 /** Flags as given: the text, or true for a switch. */
 export type Flags = Readonly<Record<string, string | true>>;
@@ -84,7 +84,15 @@ export async function serve(runtime: Runtime, flags: Flags): Promise<number> {
   const logger = lineLogger(settings.logLevel, (line) => process.stderr(line));
   const stopSignal = waitForSignal(runtime);
   const node = await startNode(runtime, settings, logger);
-  process.stdout(banner(runtime, settings, node));
+  const { autoFailover, following } = node.replication;
+  process.stdout(banner(runtime, settings, node, {
+    roleNote: node.roleNote,
+    autoFailover: autoFailover === null
+      ? null
+      : { silenceMs: autoFailover.silenceMs, port: autoFailover.newLeaderPort },
+    following: following?.status().endpoint ?? null,
+  }));
+  node.replication.onPromoted((port) => process.stdout(promotedLine(port)));
   const end = await Promise.race([stopSignal, node.failed]);
   if (end instanceof DfdbError) {
     // The outcome of a commit is unknown: nothing may be written any more, not even a clean close.

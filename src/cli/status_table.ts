@@ -1,5 +1,7 @@
 /** Nodes and their followers as a table. */
+import { followersOf } from "./cluster_status.ts";
 import type { FollowerStatus, NodeStatus } from "./node_status.ts";
+import { statusNotes } from "./status_notes.ts";
 import type { Cell, Screen, TableRow } from "./table.ts";
 import { colour, number, plain, table } from "./table.ts";
 
@@ -33,33 +35,22 @@ function rowsOf({ url, status, error }: Asked): TableRow[] {
       colour: colour.red,
     }];
   }
-  const { followers } = status.leader, follows = status.role === "follower";
-  const { epoch, run } = status.term, { lastError } = status.follower;
-  const rows: TableRow[] = [[
-    { text: plain(status.node), colour: colour.bold },
-    status.role === "none" ? "none" : status.role.toUpperCase(),
-    follows ? stateCell(followedState(status)) : writeCell(status),
-    epoch === 0 ? "-" : `${epoch}.${run.slice(0, 8)}`,
-    number(status.log.lastSeq),
-    follows ? lagCell(status.follower.lagSeq) : "",
-    follows ? number(status.follower.lagMs) : "",
-    status.role === "leader" ? number(followers.length) : "",
-  ]];
-  followers.forEach((follower, i) => rows.push(followerRow(follower, i === followers.length - 1)));
-  if (status.readOnly && !follows) {
-    rows.push({
-      note: `  read-only: ${plain(status.readOnlyReason ?? "by command")}`,
-      colour: colour.yellow,
-    });
-  }
-  if (follows && lastError !== null) {
-    const at = lastError.at === undefined ? "" : ` at ${plain(lastError.at)}`;
-    rows.push({
-      note: `  last error${at}: ${plain(lastError.code)}: ${plain(lastError.message)}`,
-      colour: colour.yellow,
-    });
-  }
-  return rows;
+  const followers = followersOf(status), follows = status.role === "follower";
+  const { epoch, run } = status.term;
+  return [
+    [
+      { text: plain(status.node), colour: colour.bold },
+      status.role === "none" ? "none" : plain(status.role.toUpperCase()),
+      follows ? stateCell(followedState(status)) : writeCell(status),
+      epoch === 0 ? "-" : `${epoch}.${run.slice(0, 8)}`,
+      number(status.log.lastSeq),
+      follows ? lagCell(status.follower.lagSeq) : "",
+      follows ? number(status.follower.lagMs) : "",
+      status.role === "leader" ? number(followers.length) : "",
+    ],
+    ...followers.map((follower, i) => followerRow(follower, i === followers.length - 1)),
+    ...statusNotes(status),
+  ];
 }
 
 function followerRow(follower: FollowerStatus, last: boolean): TableRow {

@@ -107,6 +107,14 @@ export function number(value: number | null | undefined): string {
   return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 }
 
+/** Milliseconds for people: `42 ms`, `1.2 s`, `2 min 5 s`. */
+export function duration(ms: number): string {
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 59_950) return `${(ms / 1_000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1_000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
 /** Text of others, safe to show: no control characters. */
 export function plain(text: string): string {
   // deno-lint-ignore no-control-regex -- control characters of a terminal are what is taken out

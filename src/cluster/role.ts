@@ -11,11 +11,40 @@ export type RoleKind = "none" | "leader" | "follower";
 
 /**
  * Why a node that may lead does not write; several may hold at once. `mirror_ahead`: the data file is older than its
- * sidecar; `follower_ahead`: a follower said that it holds more. Both are shown as `behind_followers`.
+ * sidecar; `follower_ahead`: a follower said that it holds more; both are shown as `behind_followers`. `unconfirmed`: whoever might
+ * lead by now has not answered yet. `handover`: the role is being given away; `in_doubt`: it may have been given away.
+ * `fenced`: a higher epoch is known. `no_lease`: the authority does not let this node lead now.
  */
-export type ReadOnlyCause = "operator" | "mirror_ahead" | "follower_ahead";
+export type ReadOnlyCause =
+  | "operator"
+  | "mirror_ahead"
+  | "follower_ahead"
+  | "unconfirmed"
+  | "handover"
+  | "in_doubt"
+  | "fenced"
+  | "no_lease";
 
-export type ReadOnlyReason = "operator" | "behind_followers";
+export type ReadOnlyReason =
+  | "operator"
+  | "behind_followers"
+  | "unconfirmed_leadership"
+  | "handover"
+  | "handover_in_doubt"
+  | "fenced"
+  | "no_lease";
+
+/** What is told of several causes: first those that an operator's `read-write` does not end. */
+const reasons: readonly (readonly [cause: ReadOnlyCause, reason: ReadOnlyReason])[] = [
+  ["mirror_ahead", "behind_followers"],
+  ["follower_ahead", "behind_followers"],
+  ["fenced", "fenced"],
+  ["in_doubt", "handover_in_doubt"],
+  ["no_lease", "no_lease"],
+  ["unconfirmed", "unconfirmed_leadership"],
+  ["handover", "handover"],
+  ["operator", "operator"],
+];
 
 /** One leadership, from its start to its end. `none` leads too: it is a leader that nobody follows. */
 export interface LeadershipTerm extends Term {
@@ -117,10 +146,8 @@ export function role(nodeId: NodeId): Role {
   };
 }
 
-/** What is told of several causes: the one that an operator's `read-write` does not end. */
 function reasonOf(causes: ReadonlySet<ReadOnlyCause>): ReadOnlyReason | null {
-  if (causes.has("mirror_ahead") || causes.has("follower_ahead")) return "behind_followers";
-  return causes.has("operator") ? "operator" : null;
+  return reasons.find(([cause]) => causes.has(cause))?.[1] ?? null;
 }
 
 /**

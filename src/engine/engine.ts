@@ -21,7 +21,9 @@ import type { LogEntry, Position } from "../storage/log.ts";
 import { samePosition } from "../storage/log.ts";
 import { isLarge } from "../storage/entry_codec.ts";
 import type { Storage, WriteTransaction } from "../storage/storage.ts";
-import type { Committed, Gate, Leadership, Plan, SlicedPlan } from "./plan.ts";
+import type { Answer, Outcome } from "./group_answers.ts";
+import { GroupAnswers } from "./group_answers.ts";
+import type { Committed, Gate, Leadership, LostRight, Plan, SlicedPlan } from "./plan.ts";
 import { applyInSlices, writeInSlices } from "./sliced_write.ts";
 
 export interface Engine {
@@ -53,25 +55,20 @@ export interface EngineOptions {
    * resolve first. A rejection goes to every plan of the group that wrote.
    */
   readonly replicated?: (position: Position) => Promise<void> | null;
+  /**
+   * Asked right after each COMMIT that changed something, in its macrotask: not null when this node had lost the right to write
+   * before it returned.
+   */
+  readonly stillLeads?: () => LostRight | null;
   /** Called after a commit whose outcome nobody can know: the process must end. */
   readonly onFatal: (error: DfdbError) => void;
   /** Called when the disk is full; nothing was kept. */
   readonly onDiskFull: (error: DfdbError) => void;
 }
 
-interface Answer {
-  readonly resolve: (committed: Committed<unknown>) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 interface Queued extends Answer {
   readonly plan: Plan<unknown> | SlicedPlan<unknown>;
 }
-
-/** `wrote`: the plan's own entries are in the log. */
-type Outcome =
-  | { readonly value: unknown; readonly position: Position; readonly wrote: boolean }
-  | { readonly error: unknown };
 
 /** Thrown to leave a transaction in which nothing was written; never seen outside. */
 class NothingToCommit extends Error {}
@@ -80,15 +77,10 @@ export function engine(options: EngineOptions): Engine {
   return new CommitQueue(options);
 }
 
-/** The group's failure as one of its writes is told it: `seq` is that write's own. */
-function ofWrite(error: unknown, { seq }: Position): unknown {
-  if (!(error instanceof DfdbError) || error.code !== "replication_timeout") return error;
-  return new DfdbError(error.code, error.message, { details: { ...error.details, seq }, cause: error });
-}
-
 class CommitQueue implements Engine {
   readonly #options: EngineOptions;
   readonly #committed: Emitter<Position>;
+  readonly #answers: GroupAnswers;
   #queue: Queued[] = [];
   #queuedBytes = 0;
   /** What wants the database for more than a macrotask, and waits for its turn; each calls `#over` at its end. */
@@ -96,14 +88,18 @@ class CommitQueue implements Engine {
   #scheduled = false;
   /** One of them has it. */
   #exclusive = false;
-  /** Plans that are committed and wait for followers. */
-  #waiting = 0;
   #closing = false;
   #idle: (() => void) | null = null;
 
   constructor(options: EngineOptions) {
     this.#options = options;
     this.#committed = signal(options.storage.log.last);
+    this.#answers = new GroupAnswers({
+      committed: this.#committed,
+      replicated: (position) => options.replicated?.(position) ?? null,
+      stillLeads: () => options.stillLeads?.() ?? null,
+      onAnswered: () => this.#next(),
+    });
   }
 
   get committed(): Signal<Position> {
@@ -113,7 +109,7 @@ class CommitQueue implements Engine {
   submit<Value>(plan: Plan<Value> | SlicedPlan<Value>): Promise<Committed<Value>> {
     if (this.#closing) return Promise.reject(new DfdbError("closing", "This node is stopping"));
     if (
-      this.#queue.length + this.#waiting >= limits.commitQueueMax ||
+      this.#queue.length + this.#answers.waiting >= limits.commitQueueMax ||
       (this.#queue.length > 0 && this.#queuedBytes + plan.bytes > limits.commitQueueBytesMax)
     ) {
       return Promise.reject(new DfdbError("busy", "Too many writes are waiting; try again in a moment"));
@@ -193,7 +189,8 @@ class CommitQueue implements Engine {
   }
 
   #isIdle(): boolean {
-    return this.#queue.length === 0 && this.#jobs.length === 0 && !this.#exclusive && this.#waiting === 0;
+    return this.#queue.length === 0 && this.#jobs.length === 0 && !this.#exclusive &&
+      this.#answers.waiting === 0;
   }
 
   #applyAtOnce(entries: readonly LogEntry[]): Position {
@@ -299,38 +296,8 @@ class CommitQueue implements Engine {
     });
   }
 
-  /** After COMMIT: tells the new end of the log and answers, those that wrote when the followers have it. */
   #answer(group: readonly Queued[], outcomes: readonly Outcome[], before: Position): void {
-    const after = this.#options.storage.log.last, unchanged = samePosition(before, after);
-    const wait = unchanged ? null : this.#options.replicated?.(after) ?? null;
-    // The followers have to get it before they can hold it; without a wait the clients come first.
-    if (wait !== null) this.#committed.emit(after);
-    const waiting: (() => void)[] = [], rejects: Answer["reject"][] = [];
-    group.forEach(({ resolve, reject }, i) => {
-      const outcome = outcomes[i];
-      assert(outcome !== undefined, "every plan of a committed group has an outcome");
-      if ("error" in outcome) return reject(outcome.error);
-      const { value } = outcome;
-      // Where nothing was kept, a position inside the transaction (after the run's term entry) never came to be.
-      const position = unchanged ? after : outcome.position;
-      if (wait === null || !outcome.wrote) return resolve({ value, position });
-      waiting.push(() => resolve({ value, position }));
-      rejects.push((error) => reject(ofWrite(error, position)));
-    });
-    if (wait === null) {
-      if (!unchanged) this.#committed.emit(after);
-      return;
-    }
-    this.#waiting += waiting.length;
-    const over = (answer: () => void): void => {
-      this.#waiting -= waiting.length;
-      answer();
-      this.#next();
-    };
-    wait.then(
-      () => over(() => waiting.forEach((resolve) => resolve())),
-      (error: unknown) => over(() => rejects.forEach((reject) => reject(error))),
-    );
+    this.#answers.committed(group, outcomes, before, this.#options.storage.log.last);
   }
 
   #runGroup(tx: WriteTransaction, group: readonly Queued[], outcomes: Outcome[]): void {

@@ -1,3 +1,4 @@
+import type { DfdbError } from "../base/errors.ts";
 import type { NodeId, WallMs } from "../base/ids.ts";
 import type { Position, Term } from "../storage/log.ts";
 import type { WriteTransaction } from "../storage/storage.ts";
@@ -41,3 +42,11 @@ export interface Leadership extends Term {
  * `closing`, ... ; returns the leadership to write under.
  */
 export type Gate = () => Leadership;
+
+/** This node had lost the right to write when a COMMIT returned. */
+export interface LostRight {
+  /** What the writes of the group are answered with (`outcome_unknown`). */
+  readonly error: DfdbError;
+  /** The commit signal is not given: nobody is to see an entry of who may not lead. */
+  readonly quiet: boolean;
+}

@@ -10,6 +10,8 @@ import { collectionRoutes } from "./collections.ts";
 import { documentRoute } from "./documents.ts";
 import type { DescribeFailure } from "./failures.ts";
 import { failureAnswer, failures } from "./failures.ts";
+import { writeGate } from "./forward.ts";
+import { readGate } from "./min_position.ts";
 import { checkPath, pathOf } from "./path.ts";
 import { replicationControlRoutes } from "./replication_control.ts";
 import type { Route } from "./route.ts";
@@ -24,14 +26,15 @@ const methods = ["get", "put", "post", "delete"] as const;
 export function httpApp(dependencies: HttpDependencies): HttpHandler {
   const newId = newDocumentIds(dependencies.random, dependencies.clock);
   const describe = failures(dependencies);
+  const gates = { onRead: readGate(dependencies), onWrite: writeGate(dependencies) };
   const app = router([
     ...statusRoutes(dependencies),
     ...replicationControlRoutes(dependencies),
     ...verifyRoutes(dependencies, describe),
-    ...collectionRoutes(dependencies, newId),
-    bulkRoute(dependencies, newId, describe),
-    transactionRoute(dependencies, newId, describe),
-    documentRoute(dependencies),
+    ...collectionRoutes(dependencies, gates, newId),
+    bulkRoute(dependencies, gates, newId, describe),
+    transactionRoute(dependencies, gates, newId, describe),
+    documentRoute(dependencies, gates),
   ], describe);
   const checkAccess = access(dependencies.security);
   return (request, peer) => {

@@ -22,14 +22,30 @@ export function readBody(request: Request, bytesMax: number): Promise<Uint8Array
   return request.arrayBuffer().then((buffer) => checked(new Uint8Array(buffer), bytesMax), brokenOff);
 }
 
+/** As {@linkcode readBody}, but no body is an empty one. */
+export async function readOptionalBody(request: Request, bytesMax: number): Promise<Uint8Array> {
+  try {
+    return await readBody(request, bytesMax);
+  } catch (error) {
+    if (error instanceof NoBody) return new Uint8Array();
+    throw error;
+  }
+}
+
+class NoBody extends DfdbError {
+  constructor() {
+    super("bad_request", "The request has no body");
+  }
+}
+
 function checked(bytes: Uint8Array, bytesMax: number): Uint8Array {
   if (bytes.length > bytesMax) throw tooLarge(bytesMax);
-  if (bytes.length === 0) throw empty();
+  if (bytes.length === 0) throw new NoBody();
   return bytes;
 }
 
 async function readChunks(body: ReadableStream<Uint8Array> | null, bytesMax: number): Promise<Uint8Array> {
-  if (body === null) throw empty();
+  if (body === null) throw new NoBody();
   const chunks: Uint8Array[] = [];
   let length = 0;
   const reader = body.getReader();
@@ -43,12 +59,8 @@ async function readChunks(body: ReadableStream<Uint8Array> | null, bytesMax: num
     }
     chunks.push(value);
   }
-  if (length === 0) throw empty();
+  if (length === 0) throw new NoBody();
   return chunks.length === 1 ? chunks[0] as Uint8Array : concat(chunks);
-}
-
-function empty(): DfdbError {
-  return new DfdbError("bad_request", "The request has no body");
 }
 
 function brokenOff(cause: unknown): never {

@@ -17,8 +17,8 @@ import { BulkLoad } from "./bulk_load.ts";
 import { refuseIdempotencyKey } from "./documents.ts";
 import type { DescribeFailure } from "./failures.ts";
 import { bulkQuery, readQuery } from "./query.ts";
-import type { Handler, Route } from "./route.ts";
-import { parameter, refuseOnFollower } from "./route.ts";
+import type { Gates, Handler, Route } from "./route.ts";
+import { parameter } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
 
 /** Longest work on one bulk before others get their turn. */
@@ -26,13 +26,13 @@ const turnMs = 10;
 
 export function bulkRoute(
   dependencies: HttpDependencies,
+  { onWrite }: Gates,
   newId: () => DocumentId,
   describe: DescribeFailure,
 ): Route {
-  const { clock, engine, node } = dependencies;
+  const { clock, engine } = dependencies;
   const { bodyBytesMax } = dependencies.limits;
   const post: Handler = async (c) => {
-    refuseOnFollower(node);
     const request = c.req.raw;
     refuseIdempotencyKey(request);
     const name = collectionName(parameter(c, "collection"));
@@ -50,7 +50,7 @@ export function bulkRoute(
     const failure = describe(load.failure.error);
     return json({ ...failure.body, ...result }, failure.status, { ...headers, ...failure.headers });
   };
-  return { path: "/collections/:collection/bulk", post };
+  return { path: "/collections/:collection/bulk", post: onWrite(post) };
 }
 
 /** Finds where each element is. Throws for what is no array, or too large a one, before anything is written. */

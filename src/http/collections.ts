@@ -7,20 +7,24 @@ import { json, positionHeader } from "./answers.ts";
 import { insert } from "./documents.ts";
 import { documentList } from "./document_list.ts";
 import { databaseQuery, listQuery, readQuery } from "./query.ts";
-import type { Handler, Route } from "./route.ts";
-import { parameter, refuseOnFollower } from "./route.ts";
+import type { Gates, Handler, Route } from "./route.ts";
+import { parameter } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
 
 const defaultDatabase = "default";
 
-export function collectionRoutes(dependencies: HttpDependencies, newId: () => DocumentId): readonly Route[] {
+export function collectionRoutes(
+  dependencies: HttpDependencies,
+  { onRead, onWrite }: Gates,
+  newId: () => DocumentId,
+): readonly Route[] {
   return [
-    { path: "/collections", get: names(dependencies) },
+    { path: "/collections", get: onRead(names(dependencies)) },
     {
       path: "/collections/:collection",
-      get: list(dependencies),
-      post: insert(dependencies, newId),
-      delete: drop(dependencies),
+      get: onRead(list(dependencies)),
+      post: onWrite(insert(dependencies, newId)),
+      delete: onWrite(drop(dependencies)),
     },
   ];
 }
@@ -46,9 +50,8 @@ function list({ storage }: HttpDependencies): Handler {
   };
 }
 
-function drop({ engine, node }: HttpDependencies): Handler {
+function drop({ engine }: HttpDependencies): Handler {
   return async (c) => {
-    refuseOnFollower(node);
     const collection = collectionName(parameter(c, "collection"));
     if (c.req.raw.headers.get("x-confirm") !== "true") {
       throw new DfdbError("bad_request", "Dropping a collection wants the header X-Confirm: true");

@@ -11,16 +11,16 @@ import { documentPath, jsonText, positionHeader } from "./answers.ts";
 import { readBody } from "./body.ts";
 import { documentText, idText } from "./document_text.ts";
 import { precondition } from "./preconditions.ts";
-import type { Handler, Route } from "./route.ts";
-import { parameter, refuseOnFollower } from "./route.ts";
+import type { Gates, Handler, Route } from "./route.ts";
+import { parameter } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
 
-export function documentRoute(dependencies: HttpDependencies): Route {
+export function documentRoute(dependencies: HttpDependencies, { onRead, onWrite }: Gates): Route {
   return {
     path: "/collections/:collection/:id",
-    get: read(dependencies),
-    put: put(dependencies),
-    delete: remove(dependencies),
+    get: onRead(read(dependencies)),
+    put: onWrite(put(dependencies)),
+    delete: onWrite(remove(dependencies)),
   };
 }
 
@@ -41,11 +41,10 @@ function read({ storage }: HttpDependencies): Handler {
 }
 
 function put(dependencies: HttpDependencies): Handler {
-  const { engine, node, storage } = dependencies;
+  const { engine, storage } = dependencies;
   const { documentBytesMax, nestingMax } = dependencies.limits;
   const bodyLimits = { bytesMax: documentBytesMax, nestingMax };
   return async (c) => {
-    refuseOnFollower(node);
     const request = c.req.raw;
     const name = collectionName(parameter(c, "collection"));
     const id = documentId(parameter(c, "id"));
@@ -61,11 +60,10 @@ function put(dependencies: HttpDependencies): Handler {
 
 /** `POST /collections/{c}`: the id is in the body, or the server makes one. */
 export function insert(dependencies: HttpDependencies, newId: () => DocumentId): Handler {
-  const { engine, node } = dependencies;
+  const { engine } = dependencies;
   const { documentBytesMax, nestingMax } = dependencies.limits;
   const bodyLimits = { bytesMax: documentBytesMax, nestingMax };
   return async (c) => {
-    refuseOnFollower(node);
     const request = c.req.raw;
     refuseIdempotencyKey(request);
     const name = collectionName(parameter(c, "collection"));
@@ -76,9 +74,8 @@ export function insert(dependencies: HttpDependencies, newId: () => DocumentId):
   };
 }
 
-function remove({ engine, node, storage }: HttpDependencies): Handler {
+function remove({ engine, storage }: HttpDependencies): Handler {
   return async (c) => {
-    refuseOnFollower(node);
     const name = collectionName(parameter(c, "collection"));
     const id = documentId(parameter(c, "id"));
     const { position } = await engine.submit(

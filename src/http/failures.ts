@@ -1,6 +1,7 @@
 /** From whatever was thrown to what the client is told. */
 import { InvariantError } from "../base/assert.ts";
 import { hex } from "../base/bytes.ts";
+import type { ErrorCode } from "../base/errors.ts";
 import { DfdbError, messageOf } from "../base/errors.ts";
 import type { Seq } from "../base/ids.ts";
 import { etagText } from "../storage/position_text.ts";
@@ -17,6 +18,68 @@ export class PreconditionFailed extends DfdbError {
     super("precondition_failed", message, { details: { expected } });
     this.current = current;
   }
+}
+
+/** A forwarded write did not get to the leader: nothing was written, and it may be tried again here. */
+export class LeaderUnreachable extends DfdbError {
+  readonly leader: string;
+
+  constructor(leader: string, cause: unknown) {
+    super("not_ready", `The leader at ${leader} cannot be reached; nothing was written`, {
+      details: { leader },
+      cause,
+    });
+    this.leader = leader;
+  }
+}
+
+/**
+ * A change of the role did not come about. Whoever asks for one sees the codes of the wire and of a start in the status and the log
+ * too, so they are the answer here as well.
+ */
+export class RoleChangeFailed extends DfdbError {
+  readonly #status: number;
+
+  constructor({ code, message, details }: DfdbError, status: number, cause?: unknown) {
+    super(code, message, { details, cause });
+    this.#status = status;
+  }
+
+  override get status(): number {
+    return this.#status;
+  }
+}
+
+/**
+ * 400: another value is taken. 409: this node, the other one or its history is not as it must be. 503: somebody was not there or not
+ * in time, and nothing has changed; 504 is only where something may have.
+ */
+const roleChangeStatus: Partial<Record<ErrorCode, number>> = {
+  setting_invalid: 400,
+  port_in_use: 400,
+  bad_secret: 409,
+  wrong_database: 409,
+  version: 409,
+  self: 409,
+  duplicate_node: 409,
+  second_candidate: 409,
+  ahead: 409,
+  diverged: 409,
+  corrupt: 409,
+  gap: 409,
+  certificate_invalid: 409,
+  too_many_followers: 503,
+  going_away: 503,
+  bad_frame: 503,
+  timeout: 503,
+  unreachable: 503,
+};
+
+/** What `thrown` says of a change of the role; `elsewhere`: a port that is taken is another node's. */
+export function roleChangeFailed(thrown: unknown, elsewhere = false): unknown {
+  if (!(thrown instanceof DfdbError) || thrown.status !== 500) return thrown;
+  const status = elsewhere && thrown.code === "port_in_use" ? 409 : roleChangeStatus[thrown.code];
+  return status === undefined ? thrown : new RoleChangeFailed(thrown, status, thrown);
 }
 
 /** An error as an answer tells it. */
@@ -38,6 +101,9 @@ export function failures(dependencies: HttpDependencies): DescribeFailure {
       const leader = dependencies.node.leaderHttpUrl();
       body["leader"] = leader;
       if (leader !== null) headers["x-dfdb-leader"] = leader;
+    } else if (thrown instanceof LeaderUnreachable) {
+      headers["retry-after"] = "1";
+      headers["x-dfdb-leader"] = thrown.leader;
     } else if (thrown instanceof PreconditionFailed) {
       const { current } = thrown;
       body["actual"] = current === 0 ? null : etagText(dependencies.storage.log.terms, current);

@@ -15,18 +15,17 @@ import { readBody } from "./body.ts";
 import { separate, Turns } from "./bulk.ts";
 import { refuseIdempotencyKey } from "./documents.ts";
 import type { DescribeFailure } from "./failures.ts";
-import type { Handler, Route } from "./route.ts";
-import { refuseOnFollower } from "./route.ts";
+import type { Gates, Handler, Route } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
 
 export function transactionRoute(
   dependencies: HttpDependencies,
+  { onWrite }: Gates,
   newId: () => DocumentId,
   describe: DescribeFailure,
 ): Route {
-  const { clock, engine, node, random } = dependencies;
+  const { clock, engine, random } = dependencies;
   const post: Handler = async (c) => {
-    refuseOnFollower(node);
     const request = c.req.raw;
     refuseIdempotencyKey(request);
     const startedMs = clock.monotonic();
@@ -47,7 +46,7 @@ export function transactionRoute(
       return json(timed({ success: false, transactionId, ...failed }), status, headers);
     }
   };
-  return { path: "/tx/batch", post };
+  return { path: "/tx/batch", post: onWrite(post) };
 }
 
 /** These say that the writes are durable here, or may be. */

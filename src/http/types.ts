@@ -6,6 +6,9 @@ import type { Term } from "../storage/log.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Verify } from "./verify_types.ts";
 
+/** A Runtime's fetch. */
+export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
+
 export interface HttpDependencies {
   readonly storage: Storage;
   readonly engine: Engine;
@@ -17,6 +20,9 @@ export interface HttpDependencies {
   readonly verify: Verify;
   readonly security: HttpSecurity;
   readonly limits: HttpRequestLimits;
+  readonly fetch: Fetch;
+  /** A follower passes writes on to its leader. */
+  readonly forwardWrites: boolean;
 }
 
 export interface HttpSecurity {
@@ -30,10 +36,13 @@ export interface HttpRequestLimits {
   readonly documentBytesMax: number;
   readonly nestingMax: number;
   readonly bulkDocumentsMax: number;
+  /** How long a write at the leader may wait for followers, as far as this node knows. */
+  readonly syncTimeoutMs: number;
 }
 
 /** A read-only view of the node and its role, for status answers and the leader gate. */
 export interface NodeView {
+  readonly nodeId: string;
   readonly nodeName: string;
   readonly version: string;
   readonly httpUrl: string;
@@ -60,10 +69,49 @@ export interface LagBounds {
 /** Changes of the node's role. Each rejects with a DfdbError that is the client's answer when the node does not take it now. */
 export interface NodeControl {
   /** `secret` undefined: the configured one. */
-  startLeader(port: number, secret: string | undefined): Promise<void>;
+  startLeader(port: number, secret: string | undefined, force: boolean): Promise<void>;
   startFollower(hostname: string, port: number, secret: string | undefined): Promise<void>;
-  setReadOnly(on: boolean): Promise<void>;
+  /** `force`, only where it is switched off: also where a higher term is known, or a handover is in doubt. */
+  setReadOnly(on: boolean, force?: boolean): Promise<void>;
   /** The term that began. */
   acceptLoss(): Promise<Term>;
   resync(): Promise<void>;
+  /** `port` undefined: where the node would lead by its settings. `force` goes round the guards. */
+  promote(port: number | undefined, force: boolean): Promise<Promotion>;
+  /** `to`: node id, unique name or URL of a connected follower. Once called it goes on, whoever asked is there or not. */
+  handover(to: string, timeoutMs: number): Promise<HandoverResult>;
+  /** Rejects with `conflict` when there is none, or when it cannot be stopped any more. */
+  abortHandover(): Promise<void>;
+  enableAutoFailover(silenceMs: number, newLeaderPort: number | undefined): Promise<AutoFailover>;
+  disableAutoFailover(): Promise<void>;
+  /** Rejects with `not_found`. */
+  forgetNode(nodeId: string): Promise<void>;
+}
+
+export interface Promotion {
+  /** Where followers connect to now. */
+  readonly port: number;
+  readonly term: Term;
+}
+
+export interface HandoverResult {
+  /** Last entry of the leadership that ended. */
+  readonly finalSeq: number;
+  readonly epoch: number;
+  readonly newLeader: NewLeader;
+  /** How long nobody took writes. */
+  readonly pausedMs: number;
+}
+
+export interface NewLeader {
+  readonly nodeId: string;
+  readonly nodeName: string;
+  readonly httpUrl: string | null;
+  readonly wireAddress: string | null;
+}
+
+export interface AutoFailover {
+  readonly silenceMs: number;
+  /** Null while it is not known yet: the leader's. */
+  readonly newLeaderPort: number | null;
 }

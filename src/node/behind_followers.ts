@@ -3,6 +3,7 @@
  * connects): it starts read-only when its sidecar is ahead of its database, and becomes so when a follower that holds
  * more comes before the first write of this run. After that write a new epoch is the only way: it is shown, no more.
  */
+import { messageOf } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Logger } from "../base/logger.ts";
 import type { ReadOnlyCause, Role } from "../cluster/role.ts";
@@ -51,7 +52,12 @@ export function behindFollowers(
   const set = (cause: ReadOnlyCause, on: boolean): void => {
     if (role.readOnlyCauses.has(cause) === on) return;
     role.setReadOnly(cause, on);
-    kept.save();
+    try {
+      kept.save();
+    } catch (error) {
+      // What is kept is found out anew after a restart: by the sidecar, and by the follower that comes again.
+      logger.error("why this node is read-only could not be kept", { error: messageOf(error) });
+    }
     logger.warn(on ? "read-only: this node may lack entries" : "a follower holds no more than this node", {
       cause,
       readOnly: role.readOnly.on,

@@ -4,11 +4,16 @@
  */
 import { hex } from "../base/bytes.ts";
 import type { DfdbError } from "../base/errors.ts";
-import { runIdOf } from "../base/ids.ts";
+import type { DatabaseId } from "../base/ids.ts";
+import { epochOf, runIdOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Role, RoleKind } from "../cluster/role.ts";
 import { nextTerm, role as makeRole } from "../cluster/role.ts";
+import type { Authority } from "../cluster/authority.ts";
+import { silence } from "../cluster/authority.ts";
+import { etcdAuthority } from "../cluster/authority/etcd.ts";
+import { parseAuthority } from "../cluster/authority/setting.ts";
 import type { Engine } from "../engine/engine.ts";
 import { engine as makeEngine } from "../engine/engine.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -17,7 +22,8 @@ import { openNodeStore } from "../storage/sqlite/open_node_store.ts";
 import { openStorage } from "../storage/sqlite/open_storage.ts";
 import { behindFollowers } from "./behind_followers.ts";
 import type { KeptState } from "./kept_state.ts";
-import { epochNote, keptState } from "./kept_state.ts";
+import { epochAfter, epochNote, keptState } from "./kept_state.ts";
+import { knownNodes } from "./known_nodes.ts";
 import { maintenance } from "./maintenance.ts";
 import { mirrors } from "./mirrors.ts";
 import type { ReplicationParts } from "./replication.ts";
@@ -28,6 +34,8 @@ import { resync as makeResync } from "./resync.ts";
 import type { Settings } from "./settings.ts";
 import type { Snapshots } from "./snapshots.ts";
 import { snapshotSource } from "./snapshots.ts";
+import type { StartRole } from "./start_role.ts";
+import { startRole } from "./start_role.ts";
 import type { StallMonitor } from "./stall_monitor.ts";
 import { stallMonitor } from "./stall_monitor.ts";
 import { tlsOf } from "./tls_settings.ts";
@@ -44,6 +52,8 @@ export interface DatabaseOptions {
   readonly httpUrl: string | null;
   /** `kept`: the role of the last run, a follower first follows nobody; `none` at first. */
   readonly role: RoleKind | "kept";
+  /** A program's own; default: as the settings say. */
+  readonly authority?: Authority;
 }
 
 /** Absolute. */
@@ -84,19 +94,33 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
   const tls = await tlsOf(settings, runtime);
   for (const warning of tls.warnings) logger.warn(warning);
   const { nodeStore, storage } = await openFiles(runtime, paths, undo);
-  const { role, kept } = takeRole(options, nodeStore, storage);
+  const { role, kept, start } = takeRole(options, nodeStore, storage);
+  const known = knownNodes({ databaseId: () => storage.databaseId, store: nodeStore, clock, logger });
+  const authority = options.authority ?? authorityOf(options, nodeStore, storage);
   const { failed, fail } = failure();
   const sync = { required: settings.minSyncReplicas, timeoutMs: settings.syncTimeoutMs };
   let replication: Replication | null = null;
+  const stalls = stallMonitor({ clock, logger, onStandstill: (ms) => replication?.stoodStill(ms) });
+  const standstill = (): void => {
+    const ms = stalls.standstillMs();
+    if (ms > limits.stallMs) replication?.stoodStill(ms);
+  };
   const engine = makeEngine({
     storage,
     clock,
     gate: () => {
+      // What waited in the queue comes before the timer that would tell.
+      standstill();
+      if (role.leadership !== null && authority.check() !== null) role.setReadOnly("no_lease", true);
       const leadership = role.gate();
       kept.saw(leadership.epoch); // before anything is written under it
       return leadership;
     },
     replicated: (position) => replication?.acks?.wait(position) ?? null,
+    stillLeads() {
+      standstill();
+      return replication?.stillLeads() ?? null;
+    },
     onFatal: fail,
     onDiskFull: (error) =>
       logger.error("the disk is full: writes are refused until space is free again", {
@@ -106,7 +130,6 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
   const { committed } = engine, note = epochNote(kept, logger);
   undo.push(committed.subscribe(({ epoch }) => note(epoch)));
   undo.push(() => role.close());
-  const stalls = stallMonitor(clock, logger);
   undo.push(() => stalls.stop());
   const snapshots = await snapshotSource({
     runtime,
@@ -172,7 +195,11 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
     engine,
     role,
     kept,
+    known,
     behind,
+    authority,
+    start,
+    embedded: options.role === "kept",
     snapshots,
     resync,
     httpUrl,
@@ -232,24 +259,48 @@ function followable(storage: Storage, engine: Engine): ResyncOptions["storage"] 
 
 /** The role, under a term of its own when this node is to write; read-only when it was so before. */
 function takeRole(
-  { runtime, role: asked }: DatabaseOptions,
+  { runtime, settings, role: configured }: DatabaseOptions,
   nodeStore: NodeStore,
   storage: Storage,
-): { role: Role; kept: KeptState } {
+): { role: Role; kept: KeptState; start: StartRole } {
   const role = makeRole(nodeStore.nodeId);
-  const kept = keptState(nodeStore, storage, role);
-  const kind = asked !== "kept" ? asked : kept.role === "follower" ? "follower" : "none";
-  for (const cause of kept.readOnlyCauses) role.setReadOnly(cause, true);
+  const kept = keptState(nodeStore, storage, role), { nodeId } = nodeStore;
   const lastTerm = storage.log.terms.at(-1);
-  if (kind === "follower") {
+  const start = startRole({ configured, kept: kept.state, force: settings.forceRole, lastTerm });
+  for (const cause of kept.readOnlyCauses) role.setReadOnly(cause, true);
+  if (start.kind === "follower") {
+    for (const cause of ["in_doubt", "fenced"] as const) role.setReadOnly(cause, false);
     role.follow();
   } else {
     const run = runIdOf(hex(runtime.random.bytes(16)));
-    role.lead(kind, nextTerm(lastTerm, nodeStore.nodeId, kept.highestEpoch, run));
+    role.lead(
+      start.kind,
+      start.newEpoch
+        ? { epoch: epochOf(epochAfter(kept, lastTerm?.epoch ?? epochOf(0))), run }
+        : nextTerm(lastTerm, nodeId, kept.highestEpoch, run),
+    );
   }
-  kept.save({ epoch: lastTerm?.epoch ?? 0 });
-  return { role, kept };
+  const { origin, leadPort } = start,
+    handover = start.kind === "follower" ? null : kept.state?.handover ?? null;
+  const term = start.unfinished ? kept.state?.term ?? null : null;
+  kept.save({ origin, leadPort, term, handover, epoch: lastTerm?.epoch ?? 0 });
+  return { role, kept, start };
 }
+
+function authorityOf(
+  { runtime, settings, logger }: DatabaseOptions,
+  { nodeId }: NodeStore,
+  storage: Storage,
+): Authority {
+  const setting = parseAuthority(settings.failoverAuthority);
+  if (setting.kind === "silence") return silence;
+  const silenceMs = settings.autoFailoverMs ?? leaseMsDefault;
+  const { endpoints } = setting, databaseId = (): DatabaseId => storage.databaseId;
+  return etcdAuthority({ runtime, logger, nodeId, databaseId, endpoints, silenceMs });
+}
+
+/** Time of the lease where no silence is set, ms. */
+const leaseMsDefault = 10_000;
 
 function failure(): { failed: Promise<DfdbError>; fail: (error: DfdbError) => void } {
   const { promise, resolve } = Promise.withResolvers<DfdbError>();

@@ -1,4 +1,4 @@
-/** What `node.dfdb` keeps of this node for its database: the role, read-only mode, the highest epoch ever seen. */
+/** What `node.dfdb` keeps of this node for its database: the role and how it came to it, read-only mode, the highest epoch ever seen. */
 import { assert } from "../base/assert.ts";
 import { DfdbError } from "../base/errors.ts";
 import type { DatabaseId, Epoch } from "../base/ids.ts";
@@ -6,7 +6,28 @@ import type { Logger } from "../base/logger.ts";
 import type { ReadOnlyCause, Role, RoleKind } from "../cluster/role.ts";
 import type { NodeState, NodeStore, Storage } from "../storage/storage.ts";
 
-const causes: readonly ReadOnlyCause[] = ["operator", "mirror_ahead", "follower_ahead"];
+/** In force again after a restart; the others are found anew at each start. In the order in which they are written. */
+const isKept: Readonly<Record<ReadOnlyCause, boolean>> = {
+  operator: true,
+  mirror_ahead: true,
+  follower_ahead: true,
+  fenced: true,
+  in_doubt: true,
+  unconfirmed: false,
+  handover: false,
+  no_lease: false,
+};
+const keptCauses = (Object.keys(isKept) as ReadOnlyCause[]).filter((cause) => isKept[cause]);
+
+/** Fields that are not given stay; role and causes are those in force. */
+export interface KeptChange
+  extends Partial<Pick<NodeState, "origin" | "leadPort" | "term" | "leaderAddress" | "handover">> {
+  readonly role?: RoleKind;
+  /** `in_doubt` is not looked at: it is kept while there is a `handover`. */
+  readonly causes?: ReadonlySet<ReadOnlyCause>;
+  /** Was seen, or is about to be written under. */
+  readonly epoch?: number;
+}
 
 export interface KeptState {
   /** The highest epoch ever seen, of anyone; 0 at first. */
@@ -15,25 +36,29 @@ export interface KeptState {
   readonly role: RoleKind | null;
   /** Why the last run was read-only; empty when it was not. */
   readonly readOnlyCauses: readonly ReadOnlyCause[];
-  /** Writes what is in force now, or what is about to be; `epoch` was seen. Durable when it returns. */
-  save(next?: {
-    readonly role?: RoleKind;
-    readonly causes?: ReadonlySet<ReadOnlyCause>;
-    readonly epoch?: number;
-  }): void;
+  /** All that is kept, null when this node never opened this database. Throws `data_corrupt` when it cannot be read. */
+  readonly state: NodeState | null;
+  /** Writes what is in force now, or what is about to be. Durable when it returns; costs no write when nothing is new. */
+  save(next?: KeptChange): void;
   /** An epoch was met, or is about to be written under: kept durably when it returns. Costs nothing when it is no higher than before. */
   saw(epoch: number): void;
   /** The database is about to get the id of its leader's: a file that is not known here would be refused at the next start. */
   adopt(id: DatabaseId): void;
 }
 
+const fresh: Omit<NodeState, "role" | "highestEpoch" | "readOnly" | "readOnlyReason"> = {
+  origin: "settings",
+  leadPort: null,
+  term: null,
+  leaderAddress: null,
+  handover: null,
+};
+
 /** `role` is what is in force; the state is read anew at each call, since the database's id may change. */
 export function keptState(nodeStore: NodeStore, storage: Storage, role: Role): KeptState {
   const now = (): NodeState | null => nodeStore.state(storage.databaseId);
   let known = 0;
   const highest = (): number => (known = Math.max(known, now()?.highestEpoch ?? 0));
-  const write = (id: DatabaseId, state: Omit<NodeState, "readOnly">): void =>
-    nodeStore.setState(id, { ...state, readOnly: state.readOnlyReason !== null });
   return {
     get highestEpoch() {
       return highest();
@@ -42,28 +67,38 @@ export function keptState(nodeStore: NodeStore, storage: Storage, role: Role): K
       return now()?.role ?? null;
     },
     get readOnlyCauses() {
-      const state = now();
-      return state === null || !state.readOnly ? [] : parseCauses(state.readOnlyReason);
+      return causesOf(now());
     },
-    save({ role: kind = role.kind, causes: on = role.readOnlyCauses, epoch = 0 } = {}) {
-      const readOnlyReason = on.size === 0 ? null : [...on].join(",");
-      write(storage.databaseId, { role: kind, highestEpoch: Math.max(highest(), epoch), readOnlyReason });
+    get state() {
+      return now();
+    },
+    save({ role: kind = role.kind, causes = role.readOnlyCauses, epoch = 0, ...fields } = {}) {
+      const before = now(), next = { ...fresh, ...before, ...fields };
+      const readOnlyReason = reasonOf(causes, next.handover !== null);
+      const highestEpoch = Math.max(highest(), epoch, next.term?.epoch ?? 0);
+      const state = { ...next, role: kind, highestEpoch, readOnly: readOnlyReason !== null, readOnlyReason };
+      if (before === null || !same(before, state)) nodeStore.setState(storage.databaseId, state);
     },
     saw(epoch) {
       if (epoch <= known || epoch <= highest()) return;
       const state = now();
       assert(state !== null, "a node in service has a state");
-      write(storage.databaseId, { ...state, highestEpoch: epoch });
+      nodeStore.setState(storage.databaseId, { ...state, highestEpoch: epoch });
     },
     adopt(id) {
       const state = now();
       assert(state !== null, "a node in service has a state");
-      write(id, {
-        ...state,
-        highestEpoch: Math.max(state.highestEpoch, nodeStore.state(id)?.highestEpoch ?? 0),
-      });
+      // It may have been a node of that database before.
+      const highestEpoch = Math.max(highest(), nodeStore.state(id)?.highestEpoch ?? 0);
+      nodeStore.setState(id, { ...state, highestEpoch });
     },
   };
+}
+
+function same(a: NodeState, b: NodeState): boolean {
+  return (Object.keys(b) as (keyof NodeState)[]).every((field) =>
+    JSON.stringify(a[field]) === JSON.stringify(b[field])
+  );
 }
 
 /**
@@ -84,11 +119,16 @@ export function epochNote(kept: KeptState, logger: Logger): (epoch: Epoch) => vo
   };
 }
 
+/** Null: takes writes. */
+function reasonOf(causes: ReadonlySet<ReadOnlyCause>, inDoubt: boolean): string | null {
+  const kept = keptCauses.filter((cause) => cause === "in_doubt" ? inDoubt : causes.has(cause));
+  return kept.length === 0 ? null : kept.join(",");
+}
+
 /** What an older or a newer version wrote and this one does not know counts as an operator's wish. */
-function parseCauses(text: string | null): readonly ReadOnlyCause[] {
-  const known = (text ?? "").split(",").filter((cause): cause is ReadOnlyCause =>
-    (causes as readonly string[]).includes(cause)
-  );
+function causesOf(state: NodeState | null): readonly ReadOnlyCause[] {
+  if (state === null || !state.readOnly) return [];
+  const known = keptCauses.filter((cause) => (state.readOnlyReason ?? "").split(",").includes(cause));
   return known.length === 0 ? ["operator"] : known;
 }
 

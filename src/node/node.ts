@@ -22,6 +22,8 @@ export interface RunningNode {
   readonly replicationPort: number | null;
   readonly dataDir: string;
   readonly nodeId: NodeId;
+  /** Why the role is not the configured one, for people; null when it is. */
+  readonly roleNote: string | null;
   readonly storage: Storage;
   readonly engine: Engine;
   readonly role: Role;
@@ -66,6 +68,7 @@ export async function startNode(runtime: Runtime, settings: Settings, logger: Lo
       },
       dataDir,
       nodeId: database.nodeStore.nodeId,
+      roleNote: database.start.note,
       storage,
       engine,
       role,

@@ -2,6 +2,7 @@
 import stripJsonComments from "strip-json-comments";
 import { utf8Text } from "../base/bytes.ts";
 import { DfdbError, messageOf } from "../base/errors.ts";
+import { checkTogether } from "./check_settings.ts";
 import type { SettingName, SettingRow, Settings } from "./settings.ts";
 import { defaultSettings, settingsTable } from "./settings.ts";
 
@@ -29,7 +30,9 @@ export function readSettings(sources: SettingSources): Settings {
     }
     values[name] = value;
   }
-  const settings = { ...defaultSettings(), ...values } as Settings;
+  // 0 says in a flag that what node.json has is off.
+  const { autoFailoverMs, ...others } = values;
+  const settings = { ...defaultSettings(), ...others, autoFailoverMs: autoFailoverMs || null } as Settings;
   checkTogether(settings);
   return settings;
 }
@@ -131,33 +134,4 @@ function readFile(file: { readonly name: string; readonly bytes: Uint8Array }): 
 
 function labels(row: SettingRow): string {
   return row.flag !== null ? `--${row.flag}` : row.json ?? row.env ?? "setting";
-}
-
-/** What no row can say alone. */
-function checkTogether(settings: Settings): void {
-  const wrong = (setting: string, sentence: string): never => {
-    throw new DfdbError("setting_invalid", `${setting}: ${sentence}`, { details: { setting } });
-  };
-  if (settings.bindAll && settings.apiKey === null && !settings.insecureDevMode) {
-    wrong(
-      "--bind-all",
-      "wants an --api-key, because anyone who reaches this machine could write; or --insecure-dev-mode",
-    );
-  }
-  if (settings.replicationRole === "leader" && settings.port === settings.replicationPort) {
-    wrong("--replication-port", `must differ from the HTTP port ${settings.port}`);
-  }
-  if (settings.replicationRole === "follower") {
-    if (settings.leaderHost === null) wrong("--leader-host", "a follower needs the host of its leader");
-    if (settings.leaderPort === null) {
-      wrong("--leader-port", "a follower needs the replication port of its leader");
-    }
-  }
-  if ((settings.tlsCertPath === null) !== (settings.tlsKeyPath === null)) {
-    const [given, missing] = settings.tlsKeyPath === null ? ["certPath", "keyPath"] : ["keyPath", "certPath"];
-    wrong(`security.tls.${missing}`, `security.tls.${given} is set, and both belong together`);
-  }
-  if (settings.publicBaseUrl !== null && !/^https?:\/\/[^\s/]+/.test(settings.publicBaseUrl)) {
-    wrong("--public-base-url", "expected a URL that begins with http:// or https://");
-  }
 }

@@ -1,4 +1,5 @@
 /** Whether this node may serve reads that are fresh enough, for `GET /ready`. */
+import type { ReadOnlyReason } from "../cluster/role.ts";
 import type { FollowingState, FollowingStatus } from "../replication/types.ts";
 import type { NodeDatabase } from "./database.ts";
 
@@ -8,15 +9,28 @@ export interface LagBounds {
   readonly maxLagMs?: number | undefined;
 }
 
+/** Why reads of a leader that is read-only may be older than what another node has answered; null: nobody else takes writes. */
+const notFresh: Readonly<Record<ReadOnlyReason, string | null>> = {
+  behind_followers: "it lacks entries that its followers may hold",
+  fenced: "another node has led since",
+  handover_in_doubt: "it gave its role away and does not know yet whether the other node took it",
+  no_lease: "the authority does not let it lead now, and another node may",
+  unconfirmed_leadership: "it still asks whether another node leads",
+  handover: null,
+  operator: null,
+};
+
 /** Null when ready, else why not. Without bounds a follower is ready once it has caught up and streams. */
 export function readiness(
-  { role, replication }: Pick<NodeDatabase, "role" | "replication">,
+  { role, replication, authority }: Pick<NodeDatabase, "role" | "replication" | "authority">,
   bounds: LagBounds = {},
 ): string | null {
   if (role.kind !== "follower") {
-    return role.readOnly.reason === "behind_followers"
-      ? "This node is read-only: it lacks entries that its followers may hold"
-      : null;
+    const { reason } = role.readOnly;
+    // The gate notes a lost lease with the next write only.
+    const lacks = (reason === null ? null : notFresh[reason]) ??
+      (authority.check() === null ? null : notFresh.no_lease);
+    return lacks === null ? null : `This node is read-only: ${lacks}`;
   }
   const status = replication.following?.status();
   if (status === undefined) return "This follower follows nobody";

@@ -1,4 +1,4 @@
-/** The answer of `GET /replication/status`: the reference's fields, and what dfdb adds (replication contract, section 10). */
+/** The answer of `GET /replication/status`: the reference's fields, and what dfdb adds. */
 import type { Role } from "../cluster/role.ts";
 import type {
   ConnectedFollower,
@@ -11,10 +11,13 @@ import { positionText } from "../storage/position_text.ts";
 import type { NodeId, WallMs } from "../base/ids.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { SyncState } from "../replication/sync_acks.ts";
+import type { LeadershipSources } from "./leadership_status.ts";
+import { leadershipBlocks } from "./leadership_status.ts";
 import type { NodeDatabase } from "./database.ts";
 import type { SnapshotsStatus } from "./snapshots.ts";
 
 export interface StatusSources {
+  readonly leadership: LeadershipSources;
   readonly nodeName: string;
   readonly nodeId: NodeId;
   readonly httpUrl: string | null;
@@ -37,8 +40,20 @@ export interface StatusSources {
 /** The status of a node as it is now. */
 export function statusOf(database: NodeDatabase): Record<string, unknown> {
   const { settings, nodeStore, httpUrl, role, storage, replication, snapshots, stalls, behind } = database;
+  const { kept, known, authority, start, embedded, runtime: { clock } } = database;
   const { longestMs, over } = stalls.look();
   return replicationStatus({
+    leadership: {
+      configured: embedded ? null : settings.replicationRole,
+      origin: kept.state?.origin ?? "settings",
+      note: role.kind === start.kind ? start.note : null,
+      promoted: replication.wasAutoFailoverPromoted,
+      handover: replication.handoverProgress,
+      autoFailover: replication.autoFailover,
+      nodes: known.all(),
+      authority: { kind: authority.kind, holds: role.leadership !== null && authority.check() === null },
+      now: clock.monotonic(),
+    },
     nodeName: settings.nodeName,
     nodeId: nodeStore.nodeId,
     httpUrl,
@@ -51,7 +66,7 @@ export function statusOf(database: NodeDatabase): Record<string, unknown> {
     mirrorAhead: behind.suspicious,
     minSyncReplicas: database.sync.required,
     sync: replication.acks?.state() ?? null,
-    wallMs: database.runtime.clock.wall(),
+    wallMs: clock.wall(),
     logBytesMax: settings.logBytesMax,
     logAgeMs: settings.logAgeMs,
   });
@@ -73,8 +88,12 @@ export function replicationStatus(sources: StatusSources): Record<string, unknow
       ? { epoch: last.epoch, run: last.run }
       : { epoch: role.leadership.epoch, run: role.leadership.run },
     terms: terms.map(({ epoch, run, nodeId, firstSeq }) => ({ epoch, run, nodeId, firstSeq })),
+    configuredRole: sources.leadership.configured,
+    roleOrigin: sources.leadership.origin,
+    roleNote: sources.leadership.note,
     leader: leaderBlock(sources),
     follower: followerBlock(sources),
+    ...leadershipBlocks(sources.leadership),
     log: logBlock(sources),
     stall: sources.stall,
   };
@@ -139,13 +158,15 @@ function followerOf(follower: ConnectedFollower, currentSeq: number): Record<str
   };
 }
 
-function followerBlock({ storage, following, mirrorAhead }: StatusSources): Record<string, unknown> {
+function followerBlock(
+  { storage, following, mirrorAhead, leadership }: StatusSources,
+): Record<string, unknown> {
   const status = following?.status() ?? null;
   return {
     lastAppliedSeq: status === null ? 0 : storage.log.last.seq,
     opsApplied: status?.opsApplied ?? 0,
     gapsDetected: status?.gapsDetected ?? 0,
-    autoFailoverPromoted: false,
+    autoFailoverPromoted: leadership.promoted,
     leader: status === null ? null : { endpoint: status.endpoint, httpEndpoint: status.leaderHttpUrl },
     state: status?.state ?? null,
     connects: status?.connects ?? 0,

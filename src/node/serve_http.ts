@@ -1,5 +1,4 @@
 /** Serves the HTTP API of this node: what the API needs of the other parts, and the limits of the server. */
-import { DfdbError } from "../base/errors.ts";
 import type { MonotonicMs } from "../base/ids.ts";
 import { httpApp } from "../http/app.ts";
 import type { NodeControl, NodeView } from "../http/types.ts";
@@ -57,13 +56,16 @@ export function httpHandler(
     verify: verifier,
     security: { apiKey: settings.apiKey },
     limits: settings,
+    fetch: runtime.fetch,
+    forwardWrites: settings.forwardWrites,
   });
   return { handler, close: () => verifier.close() };
 }
 
 function nodeView(database: NodeDatabase, startedAt: MonotonicMs): NodeView {
-  const { settings, role, httpUrl, runtime, stalls } = database;
+  const { settings, role, httpUrl, runtime, stalls, nodeStore } = database;
   return {
+    nodeId: nodeStore.nodeId,
     nodeName: settings.nodeName,
     version,
     httpUrl: httpUrl ?? "",
@@ -79,19 +81,23 @@ function nodeView(database: NodeDatabase, startedAt: MonotonicMs): NodeView {
 
 function nodeControl({ replication }: NodeDatabase): NodeControl {
   return {
-    async startLeader(port, secret) {
-      try {
-        await replication.startLeader({ port, ...(secret === undefined ? {} : { secret }) });
-      } catch (error) {
-        if (!(error instanceof DfdbError) || error.code !== "port_in_use") throw error;
-        throw new DfdbError("bad_request", error.message, { cause: error }); // the client can choose another
-      }
+    async startLeader(port, secret, force) {
+      await replication.startLeader({ port, ...(secret === undefined ? {} : { secret }) }, force);
     },
     startFollower: (hostname, port, secret) =>
       replication.startFollower({ hostname, port, ...(secret === undefined ? {} : { secret }) }),
-    setReadOnly: (on) => replication.setReadOnly(on),
+    setReadOnly: (on, force) => replication.setReadOnly(on, force),
     acceptLoss: () => replication.acceptLoss(),
     resync: () => replication.resync(),
+    promote: (port, force) => replication.promote(port ?? null, force),
+    handover: (to, timeoutMs) => replication.handover(to, timeoutMs),
+    abortHandover: () => replication.abortHandover(),
+    async enableAutoFailover(silenceMs, newLeaderPort) {
+      await replication.enableAutoFailover(silenceMs, newLeaderPort ?? null);
+      return { silenceMs, newLeaderPort: replication.autoFailover?.newLeaderPort ?? null };
+    },
+    disableAutoFailover: () => replication.disableAutoFailover(),
+    forgetNode: (nodeId) => replication.forgetNode(nodeId),
   };
 }
 

@@ -35,7 +35,8 @@ const number = (min: number, max: number): SettingType => ({ kind: "number", min
 const seconds = (min: number, max: number): SettingType => ({ kind: "seconds", min, max });
 const choice = (...of: readonly string[]): SettingType => ({ kind: "choice", of });
 
-const failover = "automatic failover";
+/** Where a leader listens that was not told where. */
+export const replicationPortDefault = 5500;
 
 /** A row of the table; `d` is the default. */
 function row<Default extends string | number | boolean | null>(
@@ -122,8 +123,8 @@ export const settingsTable = {
   replicationPort: row(
     ["replication-port", "DFDB_REPLICATION_PORT", "replication.port"],
     port,
-    5500,
-    "port on which a leader serves followers",
+    null as number | null,
+    `port on which a leader serves followers; default: ${replicationPortDefault}`,
   ),
   leaderHost: row(
     ["leader-host", "DFDB_LEADER_HOST", "replication.leaderHost"],
@@ -137,26 +138,35 @@ export const settingsTable = {
     null as number | null,
     "follower: replication port of the leader",
   ),
-  autoFailoverSeconds: row(
+  autoFailoverMs: row(
     ["auto-failover-seconds", "DFDB_AUTO_FAILOVER_SECONDS", "replication.autoFailover.silenceSeconds"],
     seconds(0, 86_400),
     null as number | null,
-    "follower: take over when the leader was silent for so long",
-    failover,
+    "follower: take over when the leader was silent for so long, at least 2 heartbeats; 0: never",
   ),
   autoFailoverNewPort: row(
     ["auto-failover-new-port", "DFDB_AUTO_FAILOVER_NEW_PORT", "replication.autoFailover.newLeaderPort"],
     port,
     null as number | null,
-    "port to lead on after taking over; default: the leader's",
-    failover,
+    "port to lead on after taking over; default: --replication-port where it is given, else the leader's",
   ),
   failoverAuthority: row(
     ["failover-authority", "DFDB_FAILOVER_AUTHORITY", "replication.autoFailover.authority"],
     text,
     "silence",
-    "who says that a node may lead: silence, or etcd=http://host:2379",
-    failover,
+    "who says that a node may lead: silence, or etcd=http://host:2379 (several, separated by commas)",
+  ),
+  maxFailoverLagOps: row(
+    ["max-failover-lag-ops", "DFDB_MAX_FAILOVER_LAG_OPS", "replication.autoFailover.maxLagOps"],
+    number(0, 1_000_000_000_000),
+    limits.failoverLagOpsDefault as number,
+    "a follower that was more entries than this behind its leader does not take over",
+  ),
+  leaderStartMs: row(
+    ["leader-start-seconds", "DFDB_LEADER_START_SECONDS", "replication.leaderStartSeconds"],
+    seconds(0, 86_400),
+    limits.leaderStartMsDefault as number,
+    "a leader that starts waits at most so long, read-only, for a word from each node that may have taken over",
   ),
   minSyncReplicas: row(
     ["min-sync-replicas", "DFDB_MIN_SYNC_REPLICAS", "replication.minSyncReplicas"],
@@ -181,7 +191,6 @@ export const settingsTable = {
     onOff,
     false,
     "follower: pass writes on to the leader",
-    "forwarding of writes",
   ),
   publicBaseUrl: row(
     ["public-base-url", "DFDB_PUBLIC_BASE_URL", "network.publicBaseUrl"],
@@ -189,12 +198,17 @@ export const settingsTable = {
     null as string | null,
     "URL under which clients reach this node; default: derived from host and port",
   ),
+  publicReplicationAddress: row(
+    ["public-replication-address", "DFDB_PUBLIC_REPLICATION_ADDRESS", "network.publicReplicationAddress"],
+    text,
+    null as string | null,
+    "host:port under which other nodes reach this node's replication port; default: the host of --public-base-url, else as they see it",
+  ),
   forceRole: row(
     ["force-role", null, null],
     onOff,
     false,
-    "override the role kept on disk, once",
-    "roles kept on disk",
+    "take the configured role and not the one kept on disk; a leader begins a new epoch",
   ),
   heartbeatMs: row(
     ["heartbeat-seconds", "DFDB_HEARTBEAT_SECONDS", "replication.heartbeatSeconds"],
@@ -279,4 +293,16 @@ export function defaultSettings(): Settings {
   return Object.fromEntries(
     Object.entries(settingsTable).map(([name, setting]) => [name, setting.default]),
   ) as unknown as Settings;
+}
+
+/**
+ * Port on which this node leads by its settings, or, while it follows a leader at `leaderPort`, on which it would lead in its
+ * place.
+ */
+export function leadPortOf(
+  { replicationPort, autoFailoverNewPort }: Pick<Settings, "replicationPort" | "autoFailoverNewPort">,
+  leaderPort: number | null,
+): number {
+  const own = replicationPort ?? leaderPort ?? replicationPortDefault;
+  return leaderPort === null ? own : autoFailoverNewPort ?? own;
 }

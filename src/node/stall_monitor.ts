@@ -17,13 +17,29 @@ export interface StallMonitor {
   look(): Stalls;
   /** As `look`; `recentMs` begins anew. */
   take(): Stalls;
+  /**
+   * How long ago this was looked at last, ms: no more than a look's interval while the thread runs. To be asked before something that
+   * must not follow a standstill, because what waits in the queue runs before the timer that would tell.
+   */
+  standstillMs(): number;
   stop(): void;
+}
+
+export interface StallMonitorOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The thread, or the whole machine, stood still for so long: more than `limits.stallMs`. */
+  readonly onStandstill?: (ms: number) => void;
 }
 
 const warnEveryMs = 60_000;
 
-export function stallMonitor(clock: Clock, logger: Logger): StallMonitor {
+/** The wall clock may run ahead of the monotonic one by so much between two looks. */
+const wallAheadMs = 1_000;
+
+export function stallMonitor({ clock, logger, onStandstill = () => {} }: StallMonitorOptions): StallMonitor {
   let longestMs = 0, recentMs = 0, over = 0, warnedAt: number | null = null;
+  let looked = { at: clock.monotonic(), wallMs: clock.wall() };
   let timer: Timer;
   const note = (lateMs: number): void => {
     longestMs = Math.max(longestMs, lateMs);
@@ -35,11 +51,19 @@ export function stallMonitor(clock: Clock, logger: Logger): StallMonitor {
     warnedAt = now;
     logger.warn("the main thread was held", { ms: Math.round(lateMs), timesSinceStart: over });
   };
+  /** While a machine sleeps its monotonic clock may stand still; a wall clock that is set looks the same. */
+  const standstillMs = (): number => {
+    const ms = clock.monotonic() - looked.at, wallMs = clock.wall() - looked.wallMs;
+    return wallMs - ms > wallAheadMs ? wallMs : ms;
+  };
   const next = (): void => {
     const everyMs = limits.stallLookMs;
     const due = clock.monotonic() + everyMs;
     timer = clock.timer(everyMs, () => {
-      note(Math.max(0, clock.monotonic() - due));
+      const stoodMs = standstillMs();
+      looked = { at: clock.monotonic(), wallMs: clock.wall() };
+      note(Math.max(0, looked.at - due));
+      if (stoodMs > limits.stallMs) onStandstill(stoodMs);
       next();
     });
   };
@@ -52,6 +76,7 @@ export function stallMonitor(clock: Clock, logger: Logger): StallMonitor {
       recentMs = 0;
       return stalls;
     },
+    standstillMs,
     stop: () => timer.cancel(),
   };
 }

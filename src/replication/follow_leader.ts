@@ -5,14 +5,16 @@ import type { Seq } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { LogEntry, Position } from "../storage/log.ts";
 import { type Channel, channel } from "../wire/channel.ts";
-import type { Message } from "../wire/message.ts";
+import type { Declined, Message, Prepared, Promoted, TakeOver } from "../wire/message.ts";
 import { crash, Driver, Tasks } from "./driver.ts";
 import { asUnreachable, farewell, readToTheEnd } from "./farewell.ts";
 import type { FollowerEffect, FollowerInput, FollowerSession } from "./follower_events.ts";
 import { followerSession } from "./follower_session.ts";
 import { statusOf } from "./follower_status.ts";
+import { dialable, LeaderAddresses } from "./leader_addresses.ts";
 import { asDfdbError, ResyncCalls } from "./resync_calls.ts";
 import type { FollowingStatus, FollowLeaderOptions, LeaderFollowing } from "./types.ts";
+import { formatWireAddress, type WireAddress } from "./wire_address.ts";
 
 /** Largest apply transaction. */
 const applyEntriesMax = 2_000;
@@ -20,7 +22,10 @@ const applyBytesMax = 4 * 1024 * 1024;
 /** About the longest time that one apply holds the thread, fsync included, ms. */
 const applyMs = 50;
 
-/** Follows a leader until closed; never gives up. Does not wait for the first connection. */
+/** So many addresses are remembered in `logged`; then all are forgotten. */
+const loggedMax = 32;
+
+/** Follows whoever leads until closed; never gives up. Does not wait for the first connection. */
 export function followLeader(options: FollowLeaderOptions): LeaderFollowing {
   return new Following(options);
 }
@@ -38,19 +43,30 @@ class Following implements LeaderFollowing {
   readonly #driver: Driver<FollowerInput, FollowerEffect>;
   readonly #tasks: Tasks;
   readonly #calls: ResyncCalls;
+  readonly #addresses: LeaderAddresses;
   #link: Link | null = null;
   /** Goes on reading; null while nobody waits for that. */
   #wake: (() => void) | null = null;
-  /** The last failure that was logged; the same again is not news. */
-  #logged = "";
+  /** Address to its last failure that was logged; the same again is not news. */
+  readonly #logged = new Map<string, string>();
+  /** A leader has welcomed this node on the present connection. */
+  #up = false;
+  #closed = false;
 
   constructor(options: FollowLeaderOptions) {
-    const { runtime, identity, databaseId, secret, log, tuning } = options;
+    const { runtime, identity, databaseId, secret, log, tuning, lastLeader } = options;
     const { clock, random, crypto } = runtime;
     const instance = hex(random.bytes(16));
     this.#options = options;
-    const context = { identity, instance, databaseId, secret, crypto, random, log };
-    this.#session = followerSession({ ...context, tuning, applyEntriesMax, applyBytesMax, applyMs });
+    this.#addresses = new LeaderAddresses({
+      configured: options.leader,
+      last: options.lastAddress,
+      known: options.knownNodes,
+      self: identity,
+    });
+    const context = { identity, instance, databaseId, secret, crypto, random, log, lastLeader };
+    const bounds = { tuning, applyEntriesMax, applyBytesMax, applyMs };
+    this.#session = followerSession({ ...context, ...bounds, addresses: this.#addresses });
     this.#driver = new Driver(this.#session, clock, (effect) => this.#perform(effect));
     this.#tasks = new Tasks(clock);
     this.#calls = new ResyncCalls(options.resync, (input) => this.#feed(input));
@@ -58,7 +74,7 @@ class Following implements LeaderFollowing {
   }
 
   status(): FollowingStatus {
-    return statusOf(this.#session, this.#options);
+    return statusOf(this.#session, this.#options, this.#address());
   }
 
   holdAfter(seq: Seq | null): void {
@@ -69,27 +85,50 @@ class Following implements LeaderFollowing {
     this.#feed({ type: "resync" });
   }
 
+  reconnect(reason: string): void {
+    this.#feed({ type: "reconnect", reason });
+  }
+
+  tryFirst(address: string): void {
+    const there = dialable(address);
+    if (there !== null) this.#feed({ type: "tryFirst", address: there });
+  }
+
+  send(message: Prepared | Promoted | Declined | TakeOver): boolean {
+    if (this.#closed || !this.#session.streaming) return false;
+    this.#send({ type: "send", message });
+    return true;
+  }
+
+  unfit(): string | null {
+    return this.#session.unfit;
+  }
+
   async close(): Promise<void> {
+    this.#closed = true;
     this.#calls.stop();
     this.#feed({ type: "stop" });
     await this.#tasks.settled();
   }
 
   #perform(effect: FollowerEffect): void {
-    const { clock } = this.#options.runtime;
+    const { handover, onKnownNodes, onLeaderHint, runtime: { clock } } = this.#options;
+    if (this.#closed && effect.type !== "disconnect") return;
     switch (effect.type) {
       case "connect":
-        return this.#tasks.add(this.#run());
+        return this.#tasks.add(this.#run(effect.address));
       case "send":
         return this.#send(effect);
       case "adopt":
         return this.#guard(() => this.#options.adoptDatabaseId(effect.databaseId));
       case "established":
-        if (this.#link?.channel) this.#link.channel.bodyBytesMax = limits.frameBytesMax;
-        this.#logged = "";
-        return this.#options.logger.info("following the leader", { endpoint: this.#endpoint() });
+        return this.#onEstablished(effect);
       case "hint":
-        return this.#options.onLeaderHint({ httpUrl: effect.httpUrl });
+        return onLeaderHint({ httpUrl: effect.httpUrl });
+      case "knownNodes":
+        return onKnownNodes(effect.nodes);
+      case "handover":
+        return handover.received(effect.message);
       case "applySoon":
         return clock.macrotask(() => this.#feed({ type: "applyNow" }));
       case "apply":
@@ -99,6 +138,17 @@ class Following implements LeaderFollowing {
       default:
         return this.#tasks.add(this.#calls.make(effect));
     }
+  }
+
+  #onEstablished({ leader, welcome, knownNodes }: FollowerEffect & { type: "established" }): void {
+    const { logger, onLine, onWelcome } = this.#options, endpoint = formatWireAddress(this.#address());
+    const { candidate, heartbeatMs, term } = welcome;
+    if (this.#link?.channel) this.#link.channel.bodyBytesMax = limits.frameBytesMax;
+    this.#logged.clear();
+    this.#up = true;
+    logger.info("following the leader", { endpoint });
+    onWelcome({ leader, endpoint, term, knownNodes, candidate, heartbeatMs });
+    onLine(true, null);
   }
 
   #apply(entries: readonly LogEntry[]): void {
@@ -139,30 +189,30 @@ class Following implements LeaderFollowing {
     if (link?.channel) {
       this.#tasks.add(farewell(link.channel, this.#options.runtime.clock, effect.last, link.reading));
     }
-    if (!effect.news) return;
-    const line = `${error.code}: ${error.message}`;
-    if (line === this.#logged) return;
-    this.#logged = line;
-    this.#options.logger.warn("not following the leader", {
-      endpoint: this.#endpoint(),
-      code: error.code,
-      reason: error.message,
-    });
+    if (effect.news) this.#log(error);
+    if (!this.#up) return;
+    this.#up = false;
+    if (!this.#closed) this.#options.onLine(false, error);
+  }
+
+  #log({ code, message }: DfdbError): void {
+    const endpoint = formatWireAddress(this.#address()), line = `${code}: ${message}`;
+    if (this.#logged.get(endpoint) === line) return;
+    if (this.#logged.size >= loggedMax) this.#logged.clear();
+    this.#logged.set(endpoint, line);
+    this.#options.logger.warn("not following the leader", { endpoint, code, reason: message });
   }
 
   /** From the attempt to the end of the connection. */
-  async #run(): Promise<void> {
-    const { runtime, leader } = this.#options;
+  async #run({ hostname, port }: WireAddress): Promise<void> {
+    const { runtime, tls } = this.#options;
     const link: Link = { attempt: new AbortController(), channel: null, reading: Promise.resolve() };
     this.#link = link;
     try {
-      const connection = await runtime.net.connect({
-        ...leader,
-        tls: this.#options.tls,
-        signal: link.attempt.signal,
-      });
+      const { signal } = link.attempt;
+      const connection = await runtime.net.connect({ hostname, port, tls, signal });
       if (this.#link !== link) return connection.abort(new DfdbError("going_away", "connected too late"));
-      const onBytes = (): void => this.#feedFrom(link, { type: "contact" });
+      const onBytes = (): void => this.#onBytes(link);
       link.channel = channel({ connection, bodyBytesMax: limits.helloBytesMax, onBytes });
     } catch (thrown) {
       return this.#feedFrom(link, { type: "ended", error: asUnreachable(thrown) });
@@ -176,8 +226,22 @@ class Following implements LeaderFollowing {
     await link.reading;
   }
 
+  #onBytes(link: Link): void {
+    if (this.#link === link && this.#session.peer === "leader") this.#contact();
+    this.#feedFrom(link, { type: "contact" });
+  }
+
+  #contact(): void {
+    if (!this.#closed) this.#options.onContact();
+  }
+
   async #onMessage(link: Link, message: Message): Promise<void> {
+    const { type } = message, unknown = this.#link === link && this.#session.peer === "unknown";
+    if (type === "refused" && unknown && this.#addresses.atLast) this.#contact();
     this.#feedFrom(link, { type: "message", message });
+    if (this.#closed) return;
+    // The bytes of the challenge came before anybody knew whose they were.
+    if (type === "challenge" && this.#link === link && this.#session.peer === "leader") this.#contact();
     const { term } = this.#session.leader;
     if (term !== null) this.#options.onEpoch(term.epoch);
     // Not reading is what makes the leader slow down.
@@ -204,7 +268,7 @@ class Following implements LeaderFollowing {
     }
   }
 
-  #endpoint(): string {
-    return `${this.#options.leader.hostname}:${this.#options.leader.port}`;
+  #address(): WireAddress {
+    return this.#addresses.current ?? this.#options.leader;
   }
 }

@@ -6,6 +6,7 @@ import type { LogReader } from "../storage/log.ts";
 import {
   type Challenge,
   type Hello,
+  type KnownNode,
   nonceBytes,
   type Proof,
   protocolVersions,
@@ -16,7 +17,7 @@ import type { Identity } from "./types.ts";
 
 /** What a follower's side of a connection needs to know of its node. */
 export interface FollowerContext {
-  readonly identity: Identity;
+  readonly identity: () => Identity;
   /** 32 hex digits, drawn once for this following; tells a reconnect from a second node with the same id. */
   readonly instance: string;
   readonly databaseId: () => DatabaseId;
@@ -26,9 +27,12 @@ export interface FollowerContext {
   readonly log: LogReader;
 }
 
-/** The first message of a connection; `resync`: wants a snapshot whatever its position. */
-export function helloOf(context: FollowerContext, resync = false): Hello {
-  const { identity, instance, databaseId, log, random, secret } = context;
+/**
+ * The first message of a connection; `resync`: wants a snapshot whatever its position; `leader`: whom this node followed
+ * last.
+ */
+export function helloOf(context: FollowerContext, resync = false, leader: KnownNode | null = null): Hello {
+  const { instance, databaseId, log, random, secret } = context, identity = context.identity();
   return {
     type: "hello",
     versions: [...protocolVersions],
@@ -43,6 +47,10 @@ export function helloOf(context: FollowerContext, resync = false): Hello {
     httpUrl: identity.httpUrl,
     wireAddress: identity.wireAddress,
     autoFailover: identity.autoFailover,
+    silenceMs: identity.silenceMs,
+    leads: null,
+    leader,
+    handover: null,
     nonce: random.bytes(nonceBytes),
     secret: secret !== null,
     resync,

@@ -1,10 +1,10 @@
-import type { DfdbError } from "../base/errors.ts";
-import { seqOf } from "../base/ids.ts";
+import { DfdbError } from "../base/errors.ts";
+import { type NodeId, seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Connection } from "../runtime/net.ts";
 import { type Channel, channel } from "../wire/channel.ts";
 import { followerBodyBytesMax } from "../wire/frame.ts";
-import { type Message, nonceBytes } from "../wire/message.ts";
+import { type Hello, type Message, nonceBytes } from "../wire/message.ts";
 import { crash, Driver, type Tasks } from "./driver.ts";
 import { asUnreachable, farewell, readToTheEnd } from "./farewell.ts";
 import type { LeaderContext } from "./leader_handshake.ts";
@@ -14,7 +14,8 @@ import type { RefusedFollowers } from "./refused_followers.ts";
 import type { Roster, RosterMember } from "./roster.ts";
 import type { SharedReads } from "./shared_reads.ts";
 import { SnapshotLending } from "./snapshot_lending.ts";
-import type { ConnectedFollower, DurableFollower, ServeFollowersOptions } from "./types.ts";
+import type { ConnectedFollower, DurableFollower, PeerClaim, ServeFollowersOptions } from "./types.ts";
+import { reachableAddress } from "./wire_address.ts";
 
 export interface FollowerLinkOptions {
   readonly serve: ServeFollowersOptions;
@@ -28,12 +29,16 @@ export interface FollowerLinkOptions {
   readonly reads: SharedReads;
   /** An acknowledgement moved, or this follower joined or left. */
   readonly onAcknowledged: () => void;
+  /** The follower lived after it was asked last. */
+  readonly onSign: (nodeId: NodeId) => void;
 }
+
+type HandoverMessage = (LeaderEffect & { type: "handover" })["message"];
 
 /** So many nodes are remembered in `refusals`; then all are forgotten. */
 const refusalsMax = 256;
 
-/** One connection on the leader's side: feeds its session, performs its effects. */
+/** One connection on the listening side: feeds its session, performs its effects. */
 export class FollowerLink implements RosterMember {
   readonly session: LeaderSession;
   readonly #options: FollowerLinkOptions;
@@ -41,6 +46,7 @@ export class FollowerLink implements RosterMember {
   readonly #driver: Driver<LeaderInput, LeaderEffect>;
   readonly #connectedAtMs: number;
   readonly #endpoint: string;
+  readonly #peerHost: string;
   readonly #reading: Promise<void>;
   readonly #lending: SnapshotLending;
   #established = false;
@@ -49,6 +55,7 @@ export class FollowerLink implements RosterMember {
     const { connection, context, serve, reads } = options, { clock, random } = serve.runtime;
     this.#options = options;
     this.#connectedAtMs = clock.wall();
+    this.#peerHost = connection.remote.hostname;
     this.#endpoint = `${connection.remote.hostname}:${connection.remote.port}`;
     this.session = leaderSession({ ...context, reads, nonce: random.bytes(nonceBytes) }, clock.monotonic());
     this.#lending = new SnapshotLending(serve.snapshots, (input) => this.feed(input));
@@ -90,6 +97,7 @@ export class FollowerLink implements RosterMember {
     return {
       nodeId: hello.nodeId,
       nodeName: hello.nodeName,
+      candidate: hello.autoFailover,
       endpoint: this.#endpoint,
       httpUrl: hello.httpUrl,
       connectedAtMs: this.#connectedAtMs,
@@ -121,12 +129,16 @@ export class FollowerLink implements RosterMember {
   }
 
   #perform(effect: LeaderEffect): void {
-    const { roster, serve } = this.#options, { clock } = serve.runtime;
     switch (effect.type) {
-      case "admit": {
-        const error = roster.admit(this, clock.monotonic());
-        return this.feed(error === null ? { type: "admitted" } : { type: "refuse", error });
-      }
+      case "claim":
+        return this.#claim(effect.hello);
+      case "state":
+        return this.#options.tasks.add(this.#state(effect.handover));
+      case "admit":
+        return this.#admit();
+      case "handover":
+      case "sign":
+        return this.#pass(effect);
       case "send":
         return this.#send(effect);
       case "established":
@@ -138,6 +150,47 @@ export class FollowerLink implements RosterMember {
       case "close":
         return this.#close(effect);
     }
+  }
+
+  #claim(hello: Hello): void {
+    const { roster, serve } = this.#options, { nodeId, nodeName, httpUrl, leads, leader, terms } = hello;
+    const follows = hello.mode === "logical";
+    if (follows) roster.supersede(this);
+    const wireAddress = reachableAddress(hello.wireAddress, this.#peerHost);
+    const peer: PeerClaim["peer"] = { nodeId, nodeName, httpUrl, wireAddress };
+    serve.onClaim({ peer, leads: follows ? null : leads, newest: terms.at(-1) ?? null, leader, follows });
+  }
+
+  async #state(handover: string | null): Promise<void> {
+    try {
+      this.feed({ type: "statement", fields: await this.#options.serve.statement(handover) });
+    } catch (thrown) {
+      if (!(thrown instanceof DfdbError)) throw thrown;
+      this.refuse(thrown);
+    }
+  }
+
+  #admit(): void {
+    const { roster, serve: { runtime: { clock }, candidates } } = this.#options;
+    const error = roster.admit(this, clock.monotonic(), ({ nodeId, nodeName, autoFailover, silenceMs }) => {
+      if (autoFailover) return candidates.accept(nodeId, nodeName, silenceMs);
+      candidates.withdrew(nodeId);
+      return null;
+    });
+    this.feed(error === null ? { type: "admitted" } : { type: "refuse", error });
+  }
+
+  #pass(effect: LeaderEffect & { type: "handover" | "sign" }): void {
+    const { onSign, serve } = this.#options, { hello } = this.session;
+    if (hello === null) return;
+    if (effect.type === "sign") onSign(hello.nodeId);
+    else serve.handover.received(hello.nodeId, this.#reachable(effect.message));
+  }
+
+  /** A target may lead elsewhere than its hello said; it knows no more of its host than then. */
+  #reachable(message: HandoverMessage): HandoverMessage {
+    if (message.type !== "prepared") return message;
+    return { ...message, wireAddress: reachableAddress(message.wireAddress, this.#peerHost) };
   }
 
   #send(effect: LeaderEffect & { type: "send" }): void {
@@ -163,26 +216,30 @@ export class FollowerLink implements RosterMember {
 
   #close(effect: LeaderEffect & { type: "close" }): void {
     const { roster, serve, tasks, onAcknowledged } = this.#options, { code, message } = effect.error;
+    const { hello } = this.session, told = effect.last?.type === "state";
     roster.remove(this);
     this.#lending.close();
     tasks.add(farewell(this.#channel, serve.runtime.clock, effect.last, this.#reading));
     const fields = { ...this.#fields(), code, reason: message };
     if (this.#established) serve.logger.info("follower left", fields);
-    else if (this.#isNews(code)) serve.logger.warn("follower refused", fields);
-    else serve.logger.debug("connection closed in the handshake", fields);
+    else if (told) serve.logger.debug("a peer was told the state", fields);
+    else if (this.#isNews(code)) {
+      serve.logger.warn(hello?.mode === "control" ? "peer refused" : "follower refused", fields);
+    } else serve.logger.debug("connection closed in the handshake", fields);
     this.#remember(effect.error);
-    if (this.#established) onAcknowledged();
+    if (!this.#established) return;
+    onAcknowledged();
+    if (hello !== null) serve.handover.left(hello.nodeId);
   }
 
   /** Keeps for the status why a node whose proof was right was turned away. */
   #remember(error: DfdbError): void {
     const { refused, serve } = this.#options, { hello, proved } = this.session;
-    if (hello === null || !proved) return;
+    if (hello === null || !proved || hello.mode === "control") return;
     const { nodeId, nodeName, position } = hello, { code, message } = error;
     const follower = { nodeId, nodeName, code, message, position, atMs: serve.runtime.clock.wall() };
     refused.add(follower);
     if (code === "ahead" && !this.#established) serve.onAhead(follower);
-    if (code === "stale_epoch") serve.onEpoch(position.epoch);
   }
 
   #isNews(code: string): boolean {

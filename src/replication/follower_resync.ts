@@ -6,6 +6,7 @@ import type { LogReader, Position } from "../storage/log.ts";
 import type { Message, SnapshotChunk, SnapshotEnd, SnapshotOffer, Welcome } from "../wire/message.ts";
 import { Bisection, type Found } from "./bisection.ts";
 import type { FollowerEffect, ResyncEffect, ResyncInput } from "./follower_events.ts";
+import { unexpected } from "./follower_failure.ts";
 
 export interface FollowerResyncOptions {
   readonly log: LogReader;
@@ -68,9 +69,10 @@ export class FollowerResync {
     return this.#received - this.#written >= pendingPiecesMax * limits.snapshotPieceBytes;
   }
 
-  /** Also says that this node lives. */
-  acknowledge(): void {
-    this.#emit({ type: "send", message: { type: "snapshotAck", offset: this.#written } });
+  /** Also says that this node lives. `answers`: what a heartbeat asked for. */
+  acknowledge(answers?: number): void {
+    const ack = { type: "snapshotAck", offset: this.#written } as const;
+    this.#emit({ type: "send", message: answers === undefined ? ack : { ...ack, answers } });
   }
 
   /** Takes a message, or says what is wrong with it. */
@@ -89,7 +91,7 @@ export class FollowerResync {
       if (message.type === "snapshotChunk") return this.#onChunk(message, this.#offer);
       if (message.type === "snapshotEnd") return this.#onEnd(message, this.#offer);
     }
-    return new DfdbError("bad_frame", `a leader must not send "${message.type}" now`);
+    return unexpected(message);
   }
 
   /** What came of an effect; `live`: the connection is still there and wants the next step. */

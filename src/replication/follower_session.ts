@@ -3,20 +3,27 @@ import { DfdbError } from "../base/errors.ts";
 import type { MonotonicMs } from "../base/ids.ts";
 import { monotonicMsOf } from "../base/ids.ts";
 import { type Position, samePosition } from "../storage/log.ts";
-import type { Challenge, Hello, Message, Welcome } from "../wire/message.ts";
+import type { Challenge, Hello, KnownNode, Message, Refused, Welcome } from "../wire/message.ts";
 import { Backoff } from "./backoff.ts";
 import type { FollowerEffect, FollowerInput, FollowerSession, ResyncInput } from "./follower_events.ts";
+import { FollowerCopies } from "./follower_copies.ts";
+import { type Blocked, blockedBy, explained, notStreamed, unexpected, unfitBy } from "./follower_failure.ts";
 import { type FollowerContext, helloOf, proofFor } from "./follower_handshake.ts";
+import { FollowerHearsay } from "./follower_hearsay.ts";
 import { FollowerResync } from "./follower_resync.ts";
 import { type ApplyLimits, FollowerStream } from "./follower_stream.ts";
-import type { FollowerTail } from "./follower_tail.ts";
+import type { LeaderAddresses } from "./leader_addresses.ts";
 import { LeaderContact } from "./leader_contact.ts";
 import { LeaderView } from "./leader_view.ts";
-import { errorOfRefusal, isNetworkError, refusedMessage } from "./refusal.ts";
+import { errorOfRefusal, refusedMessage } from "./refusal.ts";
 import type { FollowingState, StreamTuning } from "./types.ts";
+import type { WireAddress } from "./wire_address.ts";
 
 export interface FollowerSessionOptions extends FollowerContext, ApplyLimits {
   readonly tuning: StreamTuning;
+  readonly addresses: LeaderAddresses;
+  /** Whom this node followed in an earlier run. */
+  readonly lastLeader: KnownNode | null;
 }
 
 /** The machine of one following, over all its connections. */
@@ -26,40 +33,27 @@ export function followerSession(options: FollowerSessionOptions): FollowerSessio
 
 type Phase = "idle" | "connecting" | "hello" | "proof" | "streaming" | "resync" | "waiting" | "stopped";
 
-/** Why it does not go on, as shown while attempts do. */
-type Blocked = Extract<
-  FollowingState,
-  "refused" | "error" | "ahead" | "corrupt" | "diverged" | "rescuing" | "snapshot"
->;
-
 class Session implements FollowerSession {
   readonly leader = new LeaderView();
+  readonly copies = new FollowerCopies();
+  readonly stream: FollowerStream;
   congested = false;
   connects = 0;
-  snapshotsInstalled = 0;
-  rescues = 0;
   lastError: FollowerSession["lastError"] = null;
   readonly #options: FollowerSessionOptions;
   readonly #backoff: Backoff;
-  readonly #stream: FollowerStream;
   readonly #contact: LeaderContact;
+  readonly #hearsay: FollowerHearsay;
   #phase: Phase = "idle";
   #hello: Hello | null = null;
   #challenge: Challenge | null = null;
   /** End of the attempt, the handshake or the wait. */
   #until = 0;
   #blocked: Blocked | null = null;
+  #unfit: string | null = null;
   #catchingUpTo = 0;
   /** The last connection's, until the next one is made. */
   #resync: FollowerResync | null = null;
-  /** The next hello asks for a whole new copy. */
-  #wantsCopy = false;
-  /** A failed apply asked for a copy, and nothing was applied since: another copy would not help. */
-  #copyFailed = false;
-  /** A snapshot was installed, and no leader streamed since. */
-  #installedLast = false;
-  /** The last tail that was rescued: the same again is not counted. */
-  #rescuedLast: { readonly last: Position; readonly common: number | null } | null = null;
   #effects: FollowerEffect[] = [];
 
   constructor(options: FollowerSessionOptions) {
@@ -68,8 +62,12 @@ class Session implements FollowerSession {
     this.#contact = new LeaderContact(tuning.contactLostMs);
     this.#backoff = new Backoff(tuning.reconnectMinMs, tuning.reconnectMaxMs, () => random.float());
     const emit = (effect: FollowerEffect): void => void this.#effects.push(effect);
-    const onProgress = (): void => this.#backoff.reset();
-    this.#stream = new FollowerStream({ ...options, leader: this.leader, emit, onProgress });
+    const onProgress = (): void => {
+      this.#backoff.reset();
+      options.addresses.progressed();
+    };
+    this.#hearsay = new FollowerHearsay(options, emit);
+    this.stream = new FollowerStream({ ...options, leader: this.leader, emit, onProgress });
   }
 
   get deadline(): MonotonicMs | null {
@@ -95,20 +93,21 @@ class Session implements FollowerSession {
     return this.#contact.heardAt;
   }
 
-  get tail(): FollowerTail {
-    return this.#stream.tail;
+  get streaming(): boolean {
+    return this.#phase === "streaming";
   }
 
-  get opsApplied(): number {
-    return this.#stream.opsApplied;
+  get peer(): FollowerSession["peer"] {
+    if (this.#contact.open) return "leader";
+    const leader = this.#lastLeader;
+    if (this.#phase !== "proof" || leader === null) return "unknown";
+    return this.#challenge?.nodeId === leader.nodeId ? "leader" : "other";
   }
 
-  get gapsDetected(): number {
-    return this.#stream.gapsDetected;
-  }
-
-  get lastApplied(): FollowerSession["lastApplied"] {
-    return this.#stream.lastApplied;
+  get unfit(): string | null {
+    if (this.#hearsay.turnedAway !== null) return this.#hearsay.turnedAway;
+    if (!this.leader.streamed) return notStreamed;
+    return this.copies.wanted ? "it is about to take a new copy of its leader's database" : this.#unfit;
   }
 
   get snapshot(): FollowerSession["snapshot"] {
@@ -128,7 +127,7 @@ class Session implements FollowerSession {
     }
     const was = this.congested;
     this.congested = this.#phase === "streaming"
-      ? this.#stream.congested
+      ? this.stream.congested
       : this.#phase === "resync" && this.#resync?.congested === true;
     if (this.congested !== was) this.#contact.reads(!this.congested, now);
     return this.#effects;
@@ -145,19 +144,24 @@ class Session implements FollowerSession {
       case "message":
         return this.#onMessage(input.message, now);
       case "ended":
-        return this.#fail(this.#explain(input.error), now, input.error.code !== "unreachable");
+        return this.#fail(this.#explained(input.error), now, input.error.code !== "unreachable");
       case "applyNow":
-        return this.#stream.applyNow(now);
+        return this.stream.applyNow(now);
       case "applied":
-        this.#stream.applied(input.position, input.slowly === true, now);
-        this.#copyFailed = false;
+        this.stream.applied(input.position, input.slowly === true, now);
+        this.copies.applied();
         return this.#onSettled(now);
       case "applyFailed":
         return this.#onApplyFailed(input.error, now);
       case "hold":
-        return this.#stream.hold(input.seq);
+        return this.stream.hold(input.seq);
       case "resync":
-        return this.#onResyncWanted(now);
+        this.copies.wanted = true;
+        return this.#anew("this node takes a new copy", now);
+      case "reconnect":
+        return this.#anew(input.reason, now);
+      case "tryFirst":
+        return this.#onTryFirst(input.address, now);
       case "tick":
         return this.#onTick(now);
       case "stop":
@@ -171,7 +175,7 @@ class Session implements FollowerSession {
     this.#phase = "connecting";
     this.#until = now + this.#options.tuning.connectMs;
     this.#resync = null;
-    this.#effects.push({ type: "connect" });
+    this.#effects.push({ type: "connect", address: this.#options.addresses.next() });
   }
 
   #onConnected(now: MonotonicMs): void {
@@ -179,36 +183,39 @@ class Session implements FollowerSession {
     this.#phase = "hello";
     this.#until = now + this.#options.tuning.handshakeMs;
     // An empty database has nothing that could be replaced.
-    this.#wantsCopy &&= this.#options.log.last.seq > 0;
-    this.#hello = helloOf(this.#options, this.#wantsCopy);
+    this.copies.wanted &&= this.#options.log.last.seq > 0;
+    this.#hello = helloOf(this.#options, this.copies.wanted, this.#lastLeader);
     this.#send(this.#hello);
   }
 
   #onMessage(message: Message, now: MonotonicMs): void {
-    if (message.type === "refused") return this.#fail(errorOfRefusal(message), now, false);
+    if (message.type === "refused") return this.#onRefused(message, now);
     if (message.type === "challenge" && this.#phase === "hello") return this.#onChallenge(message, now);
     if (message.type === "welcome" && this.#phase === "proof") return this.#onWelcome(message, now);
     if (this.#phase === "waiting") return;
     if (message.type === "goingAway" && this.#contact.open) {
+      this.#hearsay.goingAway(message);
       return this.#fail(new DfdbError("going_away", message.message), now, false);
     }
     const wrong = this.#onEstablished(message, now);
     if (wrong !== null) this.#fail(wrong, now, true);
   }
 
+  #onRefused(refused: Refused, now: MonotonicMs): void {
+    // Before its challenge was checked anybody might say so.
+    if (this.#phase === "proof" || this.#contact.open) this.#hearsay.refused(refused);
+    this.#fail(errorOfRefusal(refused), now, false);
+  }
+
   /** A message after the handshake, or what is wrong with it. */
   #onEstablished(message: Message, now: MonotonicMs): DfdbError | null {
-    if (this.#phase === "streaming") {
-      if (message.type === "append") return this.#stream.onAppend(message);
-      if (message.type === "part") return this.#stream.onPart(message);
-      if (message.type === "heartbeat") return this.#stream.onHeartbeat(message, now);
-    } else if (this.#phase === "resync" && this.#resync !== null) {
-      if (message.type !== "heartbeat") return this.#resync.onMessage(message);
-      this.leader.beat(message, now);
-      this.#resync.acknowledge();
-      return null;
-    }
-    return new DfdbError("bad_frame", `a leader must not send "${message.type}" now`);
+    if (message.type === "heartbeat" && this.#contact.open) this.#hearsay.nodes(message.knownNodes ?? []);
+    if (this.#phase === "streaming") return this.stream.onMessage(message, now);
+    if (this.#phase !== "resync" || this.#resync === null) return unexpected(message);
+    if (message.type !== "heartbeat") return this.#resync.onMessage(message);
+    this.leader.beat(message, now);
+    this.#resync.acknowledge(message.ask);
+    return null;
   }
 
   #onChallenge(challenge: Challenge, now: MonotonicMs): void {
@@ -217,13 +224,12 @@ class Session implements FollowerSession {
     if (proof instanceof DfdbError) return this.#fail(proof, now, true);
     this.#challenge = challenge;
     this.#phase = "proof";
-    this.leader.challenged(challenge);
     this.#send(proof);
   }
 
   #onWelcome(welcome: Welcome, now: MonotonicMs): void {
-    const { databaseId, log } = this.#options;
-    const asked = this.#hello?.resync === true;
+    assert(this.#challenge !== null, "a welcome follows a challenge");
+    const { addresses, databaseId, log } = this.#options, asked = this.#hello?.resync === true;
     if (asked && welcome.follow === "stream") {
       return this.#fail(
         new DfdbError("bad_frame", "the leader did not offer the snapshot asked for"),
@@ -231,29 +237,35 @@ class Session implements FollowerSession {
         true,
       );
     }
-    const theirs = this.#challenge?.databaseId;
-    if (theirs !== undefined && theirs !== databaseId()) {
-      this.#effects.push({ type: "adopt", databaseId: theirs });
-    }
+    const { nodeId, databaseId: theirs } = this.#challenge, { nodeName, httpUrl, wireAddress } = welcome;
+    if (theirs !== databaseId()) this.#effects.push({ type: "adopt", databaseId: theirs });
     this.#contact.welcomed(welcome.heartbeatMs, now);
     this.#blocked = null;
+    this.#hearsay.turnedAway = null;
     this.connects++;
-    this.leader.welcomed(welcome, now);
-    this.#effects.push({ type: "established" }, { type: "hint", httpUrl: welcome.httpUrl });
+    const [leader, ...knownNodes] = this.#hearsay.reachable([
+      { nodeId, nodeName, httpUrl, wireAddress },
+      ...welcome.knownNodes,
+    ]);
+    assert(leader !== undefined, "as many as were given");
+    addresses.welcomed();
+    this.leader.welcomed(leader, welcome, now);
+    this.#effects.push({ type: "established", leader, welcome, knownNodes }, { type: "hint", httpUrl });
     if (welcome.follow === "stream") {
       this.#phase = "streaming";
       this.#catchingUpTo = welcome.position.seq;
-      this.#installedLast = false;
-      return this.#stream.begin();
+      this.copies.streams();
+      this.#unfit = null;
+      return this.stream.begin();
     }
     this.#phase = "resync";
+    this.#unfit = "it cannot be brought to its leader's state by the log: it takes a snapshot";
     const emit = (effect: FollowerEffect): void => void this.#effects.push(effect);
     this.#resync = new FollowerResync({ log, welcome, asked, emit });
   }
 
   #onApplyFailed(error: DfdbError, now: MonotonicMs): void {
-    const hopeless = this.#stream.applyFailed(error);
-    if (hopeless && !this.#copyFailed) this.#copyFailed = this.#wantsCopy = true;
+    if (this.stream.applyFailed(error)) this.copies.hopeless();
     this.#fail(error, now, true, "error");
     this.#onSettled(now);
   }
@@ -262,26 +274,16 @@ class Session implements FollowerSession {
   #onResync(input: ResyncInput, now: MonotonicMs): void {
     assert(this.#resync !== null, "a re-sync wanted this");
     this.#resync.took(input, this.#phase === "resync");
-    if (input.type === "rescued") this.#count(this.#resync);
+    if (input.type === "rescued") this.copies.onRescued(this.#resync, this.#options.log.last);
     if (input.type === "installed") return this.#onInstalled(this.#resync, input.position, now);
     if (input.type === "resyncFailed") this.#fail(input.error, now, true, this.#step);
     this.#onSettled(now);
   }
 
-  #count({ rescued }: FollowerResync): void {
-    const { last } = this.#options.log, common = rescued?.common ?? null, before = this.#rescuedLast;
-    if (before !== null && before.common === common && samePosition(before.last, last)) return;
-    this.#rescuedLast = { last, common };
-    this.rescues++;
-  }
-
   /** Begins anew with the new position: at once, unless that led to a snapshot the last time, too. */
   #onInstalled(resync: FollowerResync, position: Position, now: MonotonicMs): void {
     assert(samePosition(this.#options.log.last, position), "the log ends where the snapshot does");
-    this.snapshotsInstalled++;
-    if (resync.asked) this.#wantsCopy = false;
-    const pause = this.#installedLast ? this.#backoff.next() : 0;
-    this.#installedLast = true;
+    const pause = this.copies.onInstalled(resync) ? this.#backoff.next() : 0;
     if (this.#phase === "resync") {
       this.#hangUp(new DfdbError("going_away", "the snapshot is installed"), false, true);
     }
@@ -291,11 +293,20 @@ class Session implements FollowerSession {
     this.#onSettled(now);
   }
 
-  #onResyncWanted(now: MonotonicMs): void {
-    this.#wantsCopy = true;
+  #onTryFirst(address: WireAddress, now: MonotonicMs): void {
+    const { addresses } = this.#options, { current } = addresses;
+    const there = current?.hostname === address.hostname && current.port === address.port;
+    if (there && this.#phase !== "waiting") return;
+    addresses.tryFirst(address);
+    if (!this.#contact.open) this.#anew("another address is tried first", now);
+  }
+
+  /** Ends what is under way; the next attempt begins at once, or as soon as what is being done here has settled. */
+  #anew(reason: string, now: MonotonicMs): void {
     if (this.#phase === "idle") return;
+    this.#options.addresses.restart();
     if (this.#phase !== "waiting") {
-      this.#hangUp(new DfdbError("going_away", "this node takes a new copy"), false, this.#contact.open);
+      this.#hangUp(new DfdbError("going_away", reason), false, this.#contact.open);
     }
     this.#until = now;
     this.#onSettled(now);
@@ -303,7 +314,7 @@ class Session implements FollowerSession {
 
   /** Something is being applied, rescued, written or installed: no new connection before it has settled. */
   get #busy(): boolean {
-    return this.#stream.applying || (this.#resync !== null && this.#resync.jobs > 0);
+    return this.stream.applying || (this.#resync !== null && this.#resync.jobs > 0);
   }
 
   #onSettled(now: MonotonicMs): void {
@@ -322,47 +333,40 @@ class Session implements FollowerSession {
       "timeout",
       `the leader did not complete the handshake within ${handshakeMs} ms`,
     );
-    this.#fail(this.#explain(slow), now, true);
+    this.#fail(this.#explained(slow), now, true);
   }
 
   /** While it does not read, this node hears nothing and is not answered: it says by itself that it lives. */
   #onContactTick(now: MonotonicMs): void {
     const due = this.#contact.look(now), { contactLostMs } = this.#options.tuning;
     if (due === "sign") {
-      return this.#phase === "resync" ? this.#resync?.acknowledge() : this.#stream.acknowledge();
+      return this.#phase === "resync" ? this.#resync?.acknowledge() : this.stream.acknowledge();
     }
     if (due === null) return;
     this.#fail(new DfdbError("timeout", `the leader was silent for ${contactLostMs} ms`), now, false);
   }
 
-  /** A peer that hangs up or stays silent before it said anything sensible may be an HTTP port. */
-  #explain(error: DfdbError): DfdbError {
-    if (this.#phase !== "hello") return error;
-    if (error.code === "bad_frame") {
-      return new DfdbError(error.code, `${error.message}; does it speak TLS?`, { cause: error });
-    }
-    if (!isNetworkError(error.code)) return error;
-    return new DfdbError(
-      error.code,
-      `${error.message}; is this its replication port, not its HTTP port, and is TLS on at both or none?`,
-    );
+  get #lastLeader(): KnownNode | null {
+    return this.leader.node ?? this.#options.lastLeader;
+  }
+
+  #explained(error: DfdbError): DfdbError {
+    return this.#phase === "hello" ? explained(error) : error;
   }
 
   /** `shown`: the state until a leader welcomes this node; by default as the error says. */
   #fail(error: DfdbError, now: MonotonicMs, tell: boolean, shown?: Blocked): void {
     this.lastError = { error, at: now };
+    this.#unfit = unfitBy(error, shown) ?? this.#unfit;
     if (this.#phase === "waiting") return;
-    this.#blocked = shown ?? this.#blockedBy(error);
+    this.#blocked = shown ?? blockedBy(error.code, this.#blocked, this.#failing);
     this.#hangUp(error, true, tell);
-    this.#until = now + this.#backoff.next();
+    const { addresses, tuning } = this.#options;
+    this.#until = now + (addresses.more ? tuning.reconnectMinMs : this.#backoff.next());
   }
 
-  /** That a leader lacks what is here, or has something else, is not forgotten when it goes away. */
-  #blockedBy({ code }: DfdbError): Blocked | null {
-    if (isNetworkError(code)) {
-      return this.#blocked === "ahead" || this.#blocked === "corrupt" ? this.#blocked : null;
-    }
-    if (code === "ahead" || code === "corrupt") return code;
+  /** The state when this connection fails. */
+  get #failing(): Blocked {
     if (this.#phase === "resync") return this.#step;
     return this.#phase === "streaming" ? "error" : "refused";
   }
@@ -376,7 +380,7 @@ class Session implements FollowerSession {
     this.#effects.push({ type: "disconnect", error, last: tell ? refusedMessage(error) : null, news });
     this.#phase = "waiting";
     this.#contact.ended();
-    this.#stream.end();
+    this.stream.end();
   }
 
   #stop(): void {

@@ -1,27 +1,35 @@
 import type { MonotonicMs } from "../base/ids.ts";
 import type { FollowerSession } from "./follower_events.ts";
 import type { FollowingStatus, FollowLeaderOptions } from "./types.ts";
+import { formatWireAddress, type WireAddress } from "./wire_address.ts";
 
 /** What the node shows of its following. */
-export function statusOf(session: FollowerSession, options: FollowLeaderOptions): FollowingStatus {
+export function statusOf(
+  session: FollowerSession,
+  options: FollowLeaderOptions,
+  address: WireAddress,
+): FollowingStatus {
   const { clock } = options.runtime, { leader, heardAt } = session;
   const now = clock.monotonic(), mine = options.log.last.seq, theirs = leader.position?.seq ?? null;
   return {
     state: session.state,
-    endpoint: `${options.leader.hostname}:${options.leader.port}`,
+    endpoint: formatWireAddress(address),
     leaderHttpUrl: leader.httpUrl,
     leaderNodeId: leader.nodeId,
     leaderTerm: leader.term,
     leaderSeq: theirs,
     leaderReadOnly: leader.readOnly,
+    candidateAccepted: leader.candidate,
+    heartbeatMs: leader.heartbeatMs,
+    streamed: leader.streamed,
     lastContactMs: heardAt === null ? null : now - heardAt,
     lagSeq: theirs === null ? null : Math.max(0, theirs - mine),
     lagMs: theirs === null ? null : mine >= theirs ? 0 : lagMs(session, now),
-    opsApplied: session.opsApplied,
-    gapsDetected: session.gapsDetected,
+    opsApplied: session.stream.opsApplied,
+    gapsDetected: session.stream.gapsDetected,
     snapshot: session.snapshot,
-    snapshotsInstalled: session.snapshotsInstalled,
-    rescues: session.rescues,
+    snapshotsInstalled: session.copies.installed,
+    rescues: session.copies.rescues,
     connects: session.connects,
     lastError: lastError(session, now, clock.wall()),
   };
@@ -32,7 +40,7 @@ export function statusOf(session: FollowerSession, options: FollowLeaderOptions)
  * neighbour while catching up); when there is none either, unknown.
  */
 function lagMs(session: FollowerSession, now: MonotonicMs): number | null {
-  const entry = session.tail.first ?? session.lastApplied;
+  const entry = session.stream.tail.first ?? session.stream.lastApplied;
   return entry === null ? null : session.leader.ageOf(entry.wallMs, now);
 }
 

@@ -3,10 +3,11 @@ import { DfdbError } from "../base/errors.ts";
 import type { MonotonicMs, Seq } from "../base/ids.ts";
 import { chainAfter } from "../storage/chain.ts";
 import { type LogEntry, type LogReader, type Position, samePosition } from "../storage/log.ts";
-import type { Append, Heartbeat, Part } from "../wire/message.ts";
+import type { Append, Heartbeat, Message, Part } from "../wire/message.ts";
 import { ApplyPace } from "./apply_pace.ts";
 import { EntryParts } from "./entry_parts.ts";
-import type { FollowerEffect } from "./follower_events.ts";
+import type { FollowerEffect, HandoverFromLeader } from "./follower_events.ts";
+import { unexpected } from "./follower_failure.ts";
 import { FollowerTail } from "./follower_tail.ts";
 import { sameTerm } from "./judge_position.ts";
 import type { LeaderView } from "./leader_view.ts";
@@ -47,6 +48,10 @@ export class FollowerStream {
   #applyAsked = false;
   #applying: Applying | null = null;
   #holdAfter: Seq | null = null;
+  /** The last heartbeat's `ask`, which only grows, until it is answered. */
+  #asked: number | null = null;
+  /** Messages of a handover, each with the last entry that came before it. */
+  #held: { readonly message: HandoverFromLeader; readonly after: Seq }[] = [];
   /** First entry of an apply that failed although its chain fits; 0: none did since something was applied. */
   #failedAt = 0;
 
@@ -71,43 +76,42 @@ export class FollowerStream {
     this.#live = true;
   }
 
-  /** No connection streams: what waits comes again. What is being applied is not called back. */
+  /** No connection streams: what waits comes again, but for a handover. What is being applied is not called back. */
   end(): void {
     this.#live = false;
+    this.#asked = null;
+    this.#held = [];
     this.tail = new FollowerTail(this.#options.log);
     this.#parts = new EntryParts();
   }
 
-  onAppend(append: Append): DfdbError | null {
-    if (this.#parts.open) {
-      return new DfdbError("bad_frame", "the leader sent entries between the parts of one");
+  /** Takes a message, or says what is wrong with it. */
+  onMessage(message: Message, now: MonotonicMs): DfdbError | null {
+    switch (message.type) {
+      case "append":
+        return this.#onAppend(message);
+      case "part":
+        return this.#onPart(message);
+      case "heartbeat":
+        return this.#onHeartbeat(message, now);
+      case "prepare":
+      case "commit":
+      case "abort":
+      case "declined":
+        this.#held.push({ message, after: this.tail.end.seq });
+        this.#giveOut();
+        return null;
+      default:
+        return unexpected(message);
     }
-    return this.#add(append);
-  }
-
-  onPart(part: Part): DfdbError | null {
-    const whole = this.#parts.add(part);
-    return whole === null || whole instanceof DfdbError ? whole : this.#add(whole);
-  }
-
-  onHeartbeat(heartbeat: Heartbeat, now: MonotonicMs): DfdbError | null {
-    const mine = this.#options.log.last, theirs = heartbeat.position;
-    if (mine.seq === theirs.seq && !samePosition(mine, theirs)) {
-      const code = sameTerm(mine, theirs) ? "corrupt" : "diverged";
-      return new DfdbError(code, `entry ${mine.seq} here is not the leader's`);
-    }
-    this.#options.leader.beat(heartbeat, now);
-    // What will be applied at once is acknowledged then.
-    if (this.#applying === null && this.#ready) return null;
-    if (mine.seq === theirs.seq) this.#options.onProgress();
-    this.acknowledge();
-    return null;
   }
 
   /** Tells what is durable here; also says that this node lives. */
   acknowledge(): void {
-    const { seq, epoch, run, chain } = this.#options.log.last;
-    this.#options.emit({ type: "send", message: { type: "ack", seq, epoch, run, chain } });
+    const { seq, epoch, run, chain } = this.#options.log.last, answers = this.#asked;
+    const ack = { type: "ack", seq, epoch, run, chain } as const;
+    this.#asked = null;
+    this.#options.emit({ type: "send", message: answers === null ? ack : { ...ack, answers } });
   }
 
   hold(seq: Seq | null): void {
@@ -140,6 +144,7 @@ export class FollowerStream {
     this.#options.onProgress();
     if (!this.#live) return;
     this.acknowledge();
+    this.#giveOut();
     this.#applySoon();
   }
 
@@ -159,6 +164,34 @@ export class FollowerStream {
     return first !== null && (this.#holdAfter === null || first.seq <= this.#holdAfter);
   }
 
+  #onAppend(append: Append): DfdbError | null {
+    if (this.#parts.open) {
+      return new DfdbError("bad_frame", "the leader sent entries between the parts of one");
+    }
+    return this.#add(append);
+  }
+
+  #onPart(part: Part): DfdbError | null {
+    const whole = this.#parts.add(part);
+    return whole === null || whole instanceof DfdbError ? whole : this.#add(whole);
+  }
+
+  #onHeartbeat(heartbeat: Heartbeat, now: MonotonicMs): DfdbError | null {
+    const mine = this.#options.log.last, theirs = heartbeat.position;
+    if (mine.seq === theirs.seq && !samePosition(mine, theirs)) {
+      const code = sameTerm(mine, theirs) ? "corrupt" : "diverged";
+      return new DfdbError(code, `entry ${mine.seq} here is not the leader's`);
+    }
+    this.#options.leader.beat(heartbeat, now);
+    const { ask } = heartbeat;
+    if (ask !== undefined) this.#asked = ask;
+    // What will be applied at once is acknowledged then, but who asks waits for the answer.
+    else if (this.#applying === null && this.#ready) return null;
+    if (mine.seq === theirs.seq) this.#options.onProgress();
+    this.acknowledge();
+    return null;
+  }
+
   #add(append: Append): DfdbError | null {
     const wrong = this.tail.add(append);
     if (wrong !== null) {
@@ -169,6 +202,15 @@ export class FollowerStream {
     if (this.tail.first === null) this.acknowledge();
     else this.#applySoon();
     return null;
+  }
+
+  /** What belongs to a handover, as soon as all that came before it is applied. */
+  #giveOut(): void {
+    const { emit, log } = this.#options;
+    for (let next = this.#held[0]; next !== undefined && next.after <= log.last.seq; next = this.#held[0]) {
+      this.#held.shift();
+      emit({ type: "handover", message: next.message });
+    }
   }
 
   #applySoon(): void {

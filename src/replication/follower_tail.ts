@@ -26,6 +26,11 @@ export class FollowerTail {
     return this.#bytes;
   }
 
+  /** The last entry that came, applied or not. */
+  get end(): Position {
+    return this.#tail;
+  }
+
   /** The oldest entry that is not applied. */
   get first(): LogEntry | null {
     return this.#taken[0] ?? this.#waiting[0] ?? null;

@@ -7,11 +7,13 @@ import { origin } from "../storage/log.ts";
 import type {
   Ack,
   Challenge,
-  GoingAway,
+  Heartbeat,
   Hello,
+  KnownNode,
   Message,
   Probe,
   Proof,
+  SnapshotAck,
   WantSnapshot,
 } from "../wire/message.ts";
 import { Contact } from "./contact.ts";
@@ -20,8 +22,13 @@ import type { LeaderEffect, LeaderInput, LeaderSession } from "./leader_events.t
 import {
   challengeFor,
   checkProof,
+  goingAwayOf,
   judgeFollower,
+  judgePeer,
   type LeaderContext,
+  nodesFor,
+  sameNodes,
+  stateOf,
   welcomeOf,
 } from "./leader_handshake.ts";
 import { LeaderStream } from "./leader_stream.ts";
@@ -29,6 +36,7 @@ import { errorOfRefusal, refusedMessage } from "./refusal.ts";
 import { SendWindow } from "./send_window.ts";
 import type { SharedReads } from "./shared_reads.ts";
 import { SnapshotSending } from "./snapshot_sending.ts";
+import type { StateFields, Successor } from "./types.ts";
 
 /** A bisection needs as many as a seq has bits. */
 const probesMax = 64;
@@ -41,7 +49,7 @@ export interface LeaderSessionOptions extends LeaderContext {
   readonly snapshotPieceBytes?: number;
 }
 
-/** The machine of one connection on the leader's side; `now` is the time of the accepted connection. */
+/** The machine of one connection on the listening side; `now` is the time of the accepted connection. */
 export function leaderSession(options: LeaderSessionOptions, now: MonotonicMs): LeaderSession {
   return new Session(options, now);
 }
@@ -64,6 +72,11 @@ class Session implements LeaderSession {
   /** The log holds more than was given out, as far as this session was told. */
   #more = false;
   #probes = 0;
+  /** Number of the newest wish for a sign of life that this follower has heard or will hear with the next heartbeat. */
+  #asked = 0;
+  #answered = 0;
+  /** The nodes that it was told of last. */
+  #told: readonly KnownNode[] = [];
   #stream: LeaderStream | null = null;
   /** End of the log when a piece of the snapshot was sent last. */
   #pieceAt: Seq = origin.seq;
@@ -131,6 +144,12 @@ class Session implements LeaderSession {
         return this.#onTick(now);
       case "admitted":
         return this.#onAdmitted(now);
+      case "statement":
+        return this.#onStatement(input.fields);
+      case "say":
+        return this.phase === "streaming" ? this.#send(input.message) : undefined;
+      case "ask":
+        return this.established ? this.#ask(now) : undefined;
       case "leased":
       case "piece":
       case "checksum":
@@ -140,7 +159,7 @@ class Session implements LeaderSession {
       case "ended":
         return this.#close(input.error, input.error.code !== "unreachable");
       case "stop":
-        return this.#onStop();
+        return this.#onStop(input.successor);
     }
   }
 
@@ -148,15 +167,25 @@ class Session implements LeaderSession {
     if (message.type === "refused") return this.#close(errorOfRefusal(message), false);
     if (message.type === "hello" && this.phase === "hello") return this.#onHello(message);
     if (message.type === "proof" && this.phase === "proof") return this.#onProof(message);
-    if (this.phase === "streaming" && message.type === "ack") return this.#onAck(message, now);
+    if (this.phase === "streaming") {
+      switch (message.type) {
+        case "ack":
+          return this.#onAck(message, now);
+        case "prepared":
+        case "promoted":
+        case "declined":
+        case "takeOver":
+          return void this.#effects.push({ type: "handover", message });
+      }
+    }
     if (this.phase === "resync") {
-      if (message.type === "snapshotAck") return this.#onSnapshotAck(message.offset, now);
+      if (message.type === "snapshotAck") return this.#onSnapshotAck(message, now);
       if (this.#snapshot === null) {
         if (message.type === "wantSnapshot") return this.#onWant(message);
         if (message.type === "probe" && this.#verdict?.follow === "rescue") return this.#onProbe(message);
       }
     }
-    this.#close(new DfdbError("bad_frame", `a follower must not send "${message.type}" now`), true);
+    this.#close(new DfdbError("bad_frame", `a peer must not send "${message.type}" now`), true);
   }
 
   #onHello(hello: Hello): void {
@@ -164,20 +193,36 @@ class Session implements LeaderSession {
     const answer = challengeFor(this.#options, hello, this.#options.nonce);
     if (answer instanceof DfdbError) return this.#close(answer, true);
     this.#challenge = answer;
+    // What the peer says before it has seen the challenge may be as old as its connection.
+    this.#asked = this.#options.asked();
     this.phase = "proof";
     this.#send(answer);
   }
 
   #onProof(proof: Proof): void {
     assert(this.hello !== null && this.#challenge !== null, "a proof follows a challenge");
-    const wrong = checkProof(this.#options, this.hello, this.#challenge, proof);
+    const { hello } = this, wrong = checkProof(this.#options, hello, this.#challenge, proof);
     if (wrong !== null) return this.#close(wrong, true);
     this.proved = true;
-    const verdict = judgeFollower(this.#options, this.hello);
+    const strange = judgePeer(this.#options, hello);
+    if (strange !== null) return this.#close(strange, true);
+    this.#effects.push({ type: "claim", hello });
+    if (hello.mode === "control") {
+      this.phase = "statement";
+      return void this.#effects.push({ type: "state", handover: hello.handover });
+    }
+    const verdict = judgeFollower(this.#options, hello);
     if (verdict instanceof DfdbError) return this.#close(verdict, true);
     this.#verdict = verdict;
     this.phase = "admission";
-    this.#effects.push({ type: "admit", hello: this.hello });
+    this.#effects.push({ type: "admit", hello });
+  }
+
+  #onStatement(fields: StateFields): void {
+    assert(this.phase === "statement" && this.hello !== null, "a statement was asked for");
+    this.phase = "closed";
+    const error = new DfdbError("going_away", "the peer was told what it asked for");
+    this.#effects.push({ type: "close", error, last: stateOf(this.#options, this.hello, fields) });
   }
 
   #onAdmitted(now: MonotonicMs): void {
@@ -185,20 +230,40 @@ class Session implements LeaderSession {
       this.phase === "admission" && this.hello !== null && this.#verdict !== null,
       "admission was asked for",
     );
-    const { tuning } = this.#options, { follow, found } = this.#verdict;
-    if (found) this.window = new SendWindow(this.hello.position);
+    const { hello } = this, { tuning } = this.#options, { follow, found } = this.#verdict;
+    if (found) this.window = new SendWindow(hello.position);
     if (follow === "stream") this.#stream = new LeaderStream(this.#options, this.window);
     this.phase = follow === "stream" ? "streaming" : "resync";
     this.#heartbeatAt = now + tuning.heartbeatMs;
     this.#contact.heard(now);
-    this.#send(welcomeOf(this.#options, follow));
+    const welcome = welcomeOf(this.#options, hello, follow);
+    this.#told = welcome.knownNodes;
+    this.#send(welcome);
     this.#effects.push({ type: "established", found });
+    if (this.#asked < this.#options.asked()) this.#ask(now);
+    else if (this.#asked > 0) this.#sign();
     this.#pump(now);
+  }
+
+  #ask(now: MonotonicMs): void {
+    this.#asked = this.#options.asked();
+    this.#beat(now);
+  }
+
+  /** The follower lived after it was asked last. */
+  #sign(): void {
+    this.#answered = this.#asked;
+    this.#effects.push({ type: "sign" });
+  }
+
+  #onAnswers(answers = 0): void {
+    if (answers > this.#answered && answers === this.#asked) this.#sign();
   }
 
   #onAck(ack: Ack, now: MonotonicMs): void {
     const wrong = this.window.acknowledge(ack, this.#options.log);
     if (wrong !== null) return this.#close(wrong, true);
+    this.#onAnswers(ack.answers);
     if (this.#more) this.#pump(now);
   }
 
@@ -221,9 +286,10 @@ class Session implements LeaderSession {
     this.#effects.push({ type: "acquire", resumeId: wish.resume?.id ?? null, notBefore });
   }
 
-  #onSnapshotAck(offset: number, now: MonotonicMs): void {
+  #onSnapshotAck({ offset, answers }: SnapshotAck, now: MonotonicMs): void {
     const wrong = this.#snapshot?.acknowledge(offset) ?? null;
     if (wrong !== null) return this.#close(wrong, true);
+    this.#onAnswers(answers);
     this.#pump(now);
   }
 
@@ -271,28 +337,28 @@ class Session implements LeaderSession {
     // Behind a message that the follower does not take, heartbeats would only pile up.
     this.#beatOwed = this.#sending;
     if (this.#sending) return;
-    this.#send({
-      type: "heartbeat",
-      position: log.last,
-      term: log.terms.at(-1) ?? null,
-      readOnly: readOnly(),
-      wallMs: wall(),
-    });
+    const position = log.last, term = log.terms.at(-1) ?? null;
+    const beat: Heartbeat = { type: "heartbeat", position, term, readOnly: readOnly(), wallMs: wall() };
+    this.#send({ ...beat, ...this.#news(), ...(this.#answered < this.#asked ? { ask: this.#asked } : {}) });
   }
 
-  #onStop(): void {
-    const { identity, knownNodes } = this.#options;
+  /** The known nodes, if they are others than this follower was told. */
+  #news(): Pick<Heartbeat, "knownNodes"> {
+    const knownNodes = this.#nodes();
+    if (sameNodes(knownNodes, this.#told)) return {};
+    this.#told = knownNodes;
+    return { knownNodes };
+  }
+
+  #nodes(): KnownNode[] {
+    return this.hello === null ? [] : nodesFor(this.#options, this.hello.nodeId);
+  }
+
+  #onStop(successor: Successor | null): void {
     if (!this.established) {
-      return this.#close(new DfdbError("going_away", "the leader is stopping"), true);
+      return this.#close(new DfdbError("going_away", "this node stops listening"), true);
     }
-    const { httpUrl, wireAddress } = identity;
-    const message: GoingAway = {
-      type: "goingAway",
-      message: "the leader is stopping",
-      httpUrl,
-      wireAddress,
-      knownNodes: knownNodes(),
-    };
+    const message = goingAwayOf(this.#options, this.#nodes(), successor);
     this.phase = "closed";
     this.#effects.push({ type: "close", error: new DfdbError("going_away", message.message), last: message });
   }
@@ -323,6 +389,7 @@ class Session implements LeaderSession {
 
   #close(error: DfdbError, tell: boolean): void {
     this.phase = "closed";
-    this.#effects.push({ type: "close", error, last: tell ? refusedMessage(error) : null });
+    const nodes = error.code === "not_leader" && this.proved ? this.#nodes() : [];
+    this.#effects.push({ type: "close", error, last: tell ? refusedMessage(error, nodes) : null });
   }
 }

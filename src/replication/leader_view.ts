@@ -1,12 +1,18 @@
 import type { MonotonicMs, NodeId, WallMs } from "../base/ids.ts";
 import type { Position, TermRecord } from "../storage/log.ts";
-import type { Append, Challenge, Heartbeat, Welcome } from "../wire/message.ts";
+import type { Append, Heartbeat, KnownNode, Welcome } from "../wire/message.ts";
 import { positionOf } from "./send_window.ts";
 
 /** What a follower knows of its leader, as last heard; kept over reconnects. */
 export class LeaderView {
-  nodeId: NodeId | null = null;
-  httpUrl: string | null = null;
+  /** Who welcomed this node last, with the host of its wire filled in; null before. */
+  node: KnownNode | null = null;
+  /** As its welcome told. */
+  heartbeatMs: number | null = null;
+  /** Its welcome accepted this node as the one that may take its place. */
+  candidate = false;
+  /** This node has streamed from it. */
+  streamed = false;
   term: TermRecord | null = null;
   /** The leader's last entry. */
   position: Position | null = null;
@@ -14,12 +20,19 @@ export class LeaderView {
   /** The leader's wall clock and when it was told. */
   #wall: { readonly ms: number; readonly at: number } | null = null;
 
-  challenged(challenge: Challenge): void {
-    this.nodeId = challenge.nodeId;
+  get nodeId(): NodeId | null {
+    return this.node?.nodeId ?? null;
   }
 
-  welcomed(welcome: Welcome, now: MonotonicMs): void {
-    this.httpUrl = welcome.httpUrl;
+  get httpUrl(): string | null {
+    return this.node?.httpUrl ?? null;
+  }
+
+  welcomed(node: KnownNode, welcome: Welcome, now: MonotonicMs): void {
+    this.streamed = welcome.follow === "stream" || (this.streamed && this.nodeId === node.nodeId);
+    this.node = node;
+    this.heartbeatMs = welcome.heartbeatMs;
+    this.candidate = welcome.candidate;
     this.#told(welcome, now);
   }
 

@@ -1,13 +1,46 @@
 import { DfdbError, type ErrorCode, isErrorCode } from "../base/errors.ts";
-import type { Refused } from "../wire/message.ts";
+import { isHexId, nodeIdOf } from "../base/ids.ts";
+import type { KnownNode, Refused } from "../wire/message.ts";
+import type { StandingBy } from "./types.ts";
 
-/** The message that tells a peer why the connection ends. */
-export function refusedMessage(error: DfdbError): Refused {
-  return {
+/** The message that tells a peer why the connection ends; `knownNodes`: whom it may try instead. */
+export function refusedMessage(error: DfdbError, knownNodes: KnownNode[] = []): Refused {
+  const { code, message, details } = error;
+  const refused: Refused = {
     type: "refused",
-    code: error.code,
-    message: error.message.slice(0, 1000),
-    details: { ...error.details },
+    code,
+    message: message.slice(0, 1000),
+    details: { ...details },
+  };
+  return knownNodes.length === 0 ? refused : { ...refused, knownNodes };
+}
+
+/** The answer of a node that listens but does not lead; names whom it takes for the leader. */
+export function notLeader({ leader, epoch }: StandingBy): DfdbError {
+  const message = leader === null
+    ? "this node does not lead"
+    : `this node does not lead; the leader is "${leader.nodeName}"`;
+  return new DfdbError("not_leader", message, {
+    details: {
+      leaderNodeId: leader?.nodeId ?? null,
+      leaderName: leader?.nodeName ?? null,
+      leaderHttpUrl: leader?.httpUrl ?? null,
+      leaderWireAddress: leader?.wireAddress ?? null,
+      epoch,
+    },
+  });
+}
+
+/** Whom a `not_leader` refusal names; null when nobody. */
+export function leaderNamedIn({ details }: Pick<Refused, "details">): KnownNode | null {
+  const { leaderNodeId, leaderName, leaderHttpUrl, leaderWireAddress } = details;
+  if (!isHexId(leaderNodeId)) return null;
+  const text = (value: unknown): string | null => typeof value === "string" ? value : null;
+  return {
+    nodeId: nodeIdOf(leaderNodeId),
+    nodeName: text(leaderName) ?? leaderNodeId,
+    httpUrl: text(leaderHttpUrl),
+    wireAddress: text(leaderWireAddress),
   };
 }
 

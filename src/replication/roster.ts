@@ -1,6 +1,6 @@
 import { DfdbError } from "../base/errors.ts";
 import type { MonotonicMs } from "../base/ids.ts";
-import type { KnownNode } from "../wire/message.ts";
+import type { Hello } from "../wire/message.ts";
 import type { LeaderSession } from "./leader_events.ts";
 import type { StreamTuning } from "./types.ts";
 
@@ -20,11 +20,9 @@ const aliveHeartbeats = 2.5;
 export class Roster<Member extends RosterMember> {
   readonly #members = new Set<Member>();
   readonly #tuning: StreamTuning;
-  readonly #severalCandidates: boolean;
 
-  constructor(tuning: StreamTuning, severalCandidates: boolean) {
+  constructor(tuning: StreamTuning) {
     this.#tuning = tuning;
-    this.#severalCandidates = severalCandidates;
   }
 
   /** Oldest first. */
@@ -56,20 +54,33 @@ export class Roster<Member extends RosterMember> {
     );
   }
 
-  /** Decides whether `member`, whose hello is proved, may stream; ends the connections that it replaces. */
-  admit(member: Member, now: MonotonicMs): DfdbError | null {
+  /** The follower of `member` has proved itself: its process has one connection at a time, so an older one is dead. */
+  supersede(member: Member): void {
+    const hello = member.session.hello;
+    for (const other of this.followers) {
+      const theirs = other.session.hello;
+      if (other === member || theirs?.nodeId !== hello?.nodeId || theirs?.instance !== hello?.instance) {
+        continue;
+      }
+      other.refuse(replacedError());
+    }
+  }
+
+  /**
+   * Decides whether `member`, whose hello is proved, may stream; ends the connections that it replaces. `last` is asked when
+   * nothing else stands against it.
+   */
+  admit(
+    member: Member,
+    now: MonotonicMs,
+    last: (hello: Hello) => DfdbError | null = () => null,
+  ): DfdbError | null {
     const hello = member.session.hello;
     if (hello === null) return new DfdbError("bad_frame", "no hello");
     const replaced: Member[] = [];
     for (const other of this.followers) {
       const theirs = other.session.hello;
-      if (theirs === null || other === member) continue;
-      if (theirs.nodeId !== hello.nodeId) {
-        if (hello.autoFailover && theirs.autoFailover && !this.#severalCandidates) {
-          return secondCandidate(theirs.nodeName);
-        }
-        continue;
-      }
+      if (other === member || theirs?.nodeId !== hello.nodeId) continue;
       const alive = other.session.silentMs(now) <= aliveHeartbeats * this.#tuning.heartbeatMs;
       if (alive && theirs.instance !== hello.instance) return duplicate(theirs.nodeName);
       replaced.push(other);
@@ -77,28 +88,14 @@ export class Roster<Member extends RosterMember> {
     if (this.followers.length - replaced.length >= this.#tuning.followersMax) {
       return new DfdbError("too_many_followers", `this leader takes ${this.#tuning.followersMax} followers`);
     }
-    for (const other of replaced) {
-      other.refuse(new DfdbError("going_away", "a newer connection of the same node took over"));
-    }
-    return null;
-  }
-
-  knownNodes(max: number): KnownNode[] {
-    const hellos = this.followers.map((member) => member.session.hello).filter((hello) => hello !== null);
-    return hellos.slice(-max).map(({ nodeId, nodeName, httpUrl, wireAddress }) => ({
-      nodeId,
-      nodeName,
-      httpUrl,
-      wireAddress,
-    }));
+    const error = last(hello);
+    if (error === null) replaced.forEach((other) => other.refuse(replacedError()));
+    return error;
   }
 }
 
-function secondCandidate(name: string): DfdbError {
-  return new DfdbError(
-    "second_candidate",
-    `auto-failover is already on at "${name}"; one follower may have it`,
-  );
+function replacedError(): DfdbError {
+  return new DfdbError("going_away", "a newer connection of the same node took over");
 }
 
 function duplicate(name: string): DfdbError {

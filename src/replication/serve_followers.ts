@@ -1,5 +1,6 @@
 import type { Connection } from "../runtime/net.ts";
-import { knownNodesMax } from "../wire/message.ts";
+import type { NodeId } from "../base/ids.ts";
+import type { Abort, Commit, Declined, Prepare } from "../wire/message.ts";
 import { Tasks } from "./driver.ts";
 import { FollowerLink } from "./follower_link.ts";
 import type { LeaderContext } from "./leader_handshake.ts";
@@ -14,9 +15,10 @@ import type {
   FollowerServer,
   RefusedFollower,
   ServeFollowersOptions,
+  Successor,
 } from "./types.ts";
 
-/** Listens for followers and streams the log to them. Throws DfdbError `port_in_use` or `io_error`. */
+/** Listens; while this node leads, streams the log to followers, and tells at any time what it is. Throws DfdbError `port_in_use` or `io_error`. */
 export async function serveFollowers(options: ServeFollowersOptions): Promise<FollowerServer> {
   const { runtime: { net, clock }, logger, tls } = options, listen = { ...options.listen, tls };
   const followers = new Followers(options),
@@ -60,19 +62,31 @@ class Server implements FollowerServer {
     return this.#followers.refused.all;
   }
 
-  close(): Promise<void> {
-    this.#closing ??= this.#close();
+  send(nodeId: NodeId, message: Prepare | Commit | Abort | Declined): boolean {
+    return this.#followers.send(nodeId, message);
+  }
+
+  ask(nodeIds: readonly NodeId[]): void {
+    this.#followers.ask(nodeIds);
+  }
+
+  onSign(listener: (nodeId: NodeId) => void): () => void {
+    return this.#followers.onSign(listener);
+  }
+
+  close(successor: Successor | null = null): Promise<void> {
+    this.#closing ??= this.#close(successor);
     return this.#closing;
   }
 
-  async #close(): Promise<void> {
-    this.#followers.stop();
+  async #close(successor: Successor | null): Promise<void> {
+    this.#followers.stop(successor);
     await this.#listener.close();
     await this.#followers.settled();
   }
 }
 
-/** All connections of one leader, and what they share. */
+/** All connections of one listener, and what they share. */
 class Followers {
   readonly refused: RefusedFollowers = new RefusedFollowers();
   readonly #options: ServeFollowersOptions;
@@ -82,22 +96,23 @@ class Followers {
   readonly #reads: SharedReads;
   readonly #refusals = new Map<string, string>();
   readonly #listeners = new Set<() => void>();
+  readonly #signListeners = new Set<(nodeId: NodeId) => void>();
+  #asked = 0;
   readonly #tell: SpacedCalls;
   #unsubscribe = (): void => {};
 
   constructor(options: ServeFollowersOptions) {
-    const { runtime, identity, databaseId, secret, log, tuning, readOnly } = options;
+    const { runtime, log, tuning } = options;
     this.#options = options;
     this.#tasks = new Tasks(runtime.clock);
-    this.#roster = new Roster(tuning, options.severalCandidates ?? false);
+    this.#roster = new Roster(tuning);
     const bytesMax = Math.min(tuning.appendBytes, tuning.windowBytes), entriesMax = tuning.appendEntriesMax;
     this.#reads = new SharedReads(log, { bytesMax, entriesMax });
-    const knownNodes = () => this.#roster.knownNodes(knownNodesMax);
-    const { crypto } = runtime, wall = () => runtime.clock.wall();
+    const { crypto } = runtime, wall = () => runtime.clock.wall(), asked = () => this.#asked;
     this.#tell = new SpacedCalls(runtime.clock, () => {
       for (const link of this.#roster.followers) link.feed({ type: "committed" });
     });
-    this.#context = { identity, databaseId, secret, crypto, log, tuning, readOnly, wall, knownNodes };
+    this.#context = { ...options, crypto, wall, asked };
   }
 
   start(): void {
@@ -115,6 +130,7 @@ class Followers {
       refused: this.refused,
       reads: this.#reads,
       onAcknowledged: () => this.#acknowledged(),
+      onSign: (nodeId) => this.#signListeners.forEach((listener) => listener(nodeId)),
     });
     this.#roster.add(link);
   }
@@ -133,10 +149,32 @@ class Followers {
     return () => void this.#listeners.delete(own);
   }
 
-  stop(): void {
+  send(nodeId: NodeId, message: Prepare | Commit | Abort | Declined): boolean {
+    const link = this.#roster.followers.findLast(({ session: { hello, phase } }) =>
+      hello?.nodeId === nodeId && phase === "streaming"
+    );
+    link?.feed({ type: "say", message });
+    return link !== undefined;
+  }
+
+  ask(nodeIds: readonly NodeId[]): void {
+    this.#asked++;
+    for (const link of this.#roster.followers) {
+      const { hello } = link.session;
+      if (hello !== null && nodeIds.includes(hello.nodeId)) link.feed({ type: "ask" });
+    }
+  }
+
+  onSign(listener: (nodeId: NodeId) => void): () => void {
+    const own = (nodeId: NodeId): void => listener(nodeId);
+    this.#signListeners.add(own);
+    return () => void this.#signListeners.delete(own);
+  }
+
+  stop(successor: Successor | null): void {
     this.#unsubscribe();
     this.#tell.stop();
-    for (const link of this.#roster.members) link.feed({ type: "stop" });
+    for (const link of this.#roster.members) link.feed({ type: "stop", successor });
   }
 
   /** Resolves when no connection is left. */

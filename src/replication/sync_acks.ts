@@ -13,13 +13,17 @@ export interface SyncAcksOptions {
   readonly clock: Clock;
   /** Asked again each time; `SyncAcks.recheck` after a change. */
   readonly settings: () => SyncSettings;
+  /** Who must be among the followers that hold a write, by an outside authority's list; null: the candidates. */
+  readonly members?: (() => readonly NodeId[]) | null;
+  /** The end of the log when this leadership began: whatever is there may have been answered. Default 0. */
+  readonly from?: Seq;
 }
 
 export interface SyncSettings {
   /** Followers that must hold a write before it is answered; 0: none, nothing waits. */
   readonly required: number;
   readonly timeoutMs: number;
-  /** "required": every follower with auto-failover that was ever connected in this run must be among them, also while it is away. */
+  /** "required": every follower with auto-failover that was connected in this run or is remembered must be among them, also while it is away. */
   readonly candidates: "required" | "any";
 }
 
@@ -34,10 +38,14 @@ export interface SyncState {
 }
 
 export interface SyncAcks {
+  /** The newest entry whose write was answered, or may have been. */
+  readonly answeredSeq: Seq;
   /** From now on these followers count. */
   attach(followers: Pick<FollowerServer, "durable" | "onAcknowledged">): void;
   /** A follower's position was found in this leader's history: one with auto-failover is remembered, one without no longer. */
   found(follower: DurableFollower): void;
+  /** A candidate that is known from before and is away: it counts as missing until it comes or is forgotten. */
+  remember(nodeId: NodeId, nodeName: string): void;
   /** This node will not come back. */
   forget(nodeId: NodeId): void;
   /**
@@ -75,9 +83,11 @@ class Acks implements SyncAcks {
   #detach: () => void = () => {};
   #ended: DfdbError | null = null;
   #closed = false;
+  answeredSeq: Seq;
 
   constructor(options: SyncAcksOptions) {
     this.#options = options;
+    this.answeredSeq = options.from ?? seqOf(0);
   }
 
   attach(followers: Pick<FollowerServer, "durable" | "onAcknowledged">): void {
@@ -93,15 +103,19 @@ class Acks implements SyncAcks {
     else this.#candidates.delete(nodeId);
   }
 
+  remember(nodeId: NodeId, nodeName: string): void {
+    if (!this.#candidates.has(nodeId)) this.#candidates.set(nodeId, nodeName);
+  }
+
   forget(nodeId: NodeId): void {
     if (this.#candidates.delete(nodeId)) this.recheck();
   }
 
   wait({ seq }: Position): Promise<void> | null {
     const { required, timeoutMs } = this.#options.settings();
-    if (required === 0) return null;
+    if (required === 0) return this.#answered(seq);
     if (this.#ended !== null) return Promise.reject(this.#ended);
-    if (this.#confirmed(required) >= seq) return null;
+    if (this.#confirmed(required) >= seq) return this.#answered(seq);
     if (this.#closed) return Promise.reject(this.#timeout(seq));
     return new Promise((resolve, reject) => {
       const timer = this.#options.clock.timer(timeoutMs, () => {
@@ -121,17 +135,18 @@ class Acks implements SyncAcks {
       if (seq > confirmed) break;
       count++;
       timer.cancel();
+      this.#answered(seq);
       resolve();
     }
     if (count > 0) this.#waiters = this.#waiters.slice(count);
   }
 
   state(): SyncState {
-    const { required, candidates } = this.#options.settings();
+    const { required } = this.#options.settings();
     return {
       waiting: this.#waiters.length,
       confirmedSeq: required === 0 ? seqOf(0) : this.#confirmed(required),
-      candidates: candidates === "any" ? [] : [...this.#candidates.values()],
+      candidates: [...this.#needed().values()],
     };
   }
 
@@ -161,6 +176,21 @@ class Acks implements SyncAcks {
     }
   }
 
+  /** Nothing has to be waited for. */
+  #answered(seq: Seq): null {
+    if (seq > this.answeredSeq) this.answeredSeq = seq;
+    return null;
+  }
+
+  /** Who must be among those that hold it, with a name for people. */
+  #needed(): ReadonlyMap<NodeId, string> {
+    const members = this.#options.members?.() ?? null;
+    if (members === null) {
+      return this.#options.settings().candidates === "any" ? new Map() : this.#candidates;
+    }
+    return new Map(members.map((nodeId) => [nodeId, this.#candidates.get(nodeId) ?? nodeId]));
+  }
+
   /** What each follower holds, once for each node: where an old connection of it still counts, the lower. */
   #held(): Map<NodeId, Seq> {
     const held = new Map<NodeId, Seq>();
@@ -177,8 +207,7 @@ class Acks implements SyncAcks {
     const held = this.#held();
     const falling = [...held.values()].sort((a, b) => b - a);
     let confirmed = falling[required - 1] ?? seqOf(0);
-    if (this.#options.settings().candidates === "any") return confirmed;
-    for (const nodeId of this.#candidates.keys()) {
+    for (const nodeId of this.#needed().keys()) {
       const seq = held.get(nodeId) ?? seqOf(0);
       if (seq < confirmed) confirmed = seq;
     }
@@ -186,11 +215,9 @@ class Acks implements SyncAcks {
   }
 
   #timeout(seq: Seq): DfdbError {
-    const { required, timeoutMs, candidates } = this.#options.settings(), held = this.#held();
+    const { required, timeoutMs } = this.#options.settings(), held = this.#held();
     const achieved = [...held.values()].filter((at) => at >= seq).length;
-    const missing = candidates === "any"
-      ? undefined
-      : [...this.#candidates].find(([nodeId]) => (held.get(nodeId) ?? 0) < seq)?.[1];
+    const missing = [...this.#needed()].find(([nodeId]) => (held.get(nodeId) ?? 0) < seq)?.[1];
     const want = missing === undefined
       ? ""
       : `, and "${missing}", which may promote itself, must be among them`;

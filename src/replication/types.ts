@@ -1,16 +1,27 @@
-import type { ErrorCode } from "../base/errors.ts";
+import type { DfdbError, ErrorCode } from "../base/errors.ts";
 import type { DatabaseId, Epoch, NodeId, Seq } from "../base/ids.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Signal } from "../base/signal.ts";
 import type { TlsClient, TlsServer } from "../runtime/net.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { LogEntry, LogReader, Position, TermRecord, TimedLogReader } from "../storage/log.ts";
-import type { SnapshotOffer } from "../wire/message.ts";
+import type {
+  Abort,
+  Commit,
+  Declined,
+  KnownNode,
+  Prepare,
+  Prepared,
+  Promoted,
+  SnapshotOffer,
+  State,
+  TakeOver,
+} from "../wire/message.ts";
 
 /** What replication needs of the runtime. */
 export type ReplicationRuntime = Pick<Runtime, "clock" | "random" | "net" | "crypto">;
 
-/** Who this node is, as it tells its peers. */
+/** Who this node is, as it tells its peers. All but the node id may change while the node runs. */
 export interface Identity {
   readonly nodeId: NodeId;
   readonly nodeName: string;
@@ -18,9 +29,11 @@ export interface Identity {
   readonly database: string;
   /** Base URL of this node's HTTP API, null when it has none. */
   readonly httpUrl: string | null;
-  /** `host:port` on which this node leads or would lead, null when it has none. */
+  /** Where this node leads or would lead: `host:port`, or `:port` where others put in the host; null when nowhere. */
   readonly wireAddress: string | null;
   readonly autoFailover: boolean;
+  /** Silence after which this node would promote itself, null without auto-failover. */
+  readonly silenceMs: number | null;
 }
 
 /** Numbers of the stream, from the settings; all in ms or bytes. */
@@ -114,11 +127,52 @@ export interface RefusedFollower {
   readonly atMs: number;
 }
 
+/** What a peer that proved the secret says of leadership, in its hello. */
+export interface PeerClaim {
+  /** With the host of its wire filled in. */
+  readonly peer: KnownNode;
+  /** The term under which it leads now. */
+  readonly leads: TermRecord | null;
+  /** The last term of its log, null when that is empty. */
+  readonly newest: TermRecord | null;
+  /** Whom it follows, or followed last. */
+  readonly leader: KnownNode | null;
+  /** It came as a follower. */
+  readonly follows: boolean;
+}
+
+/** Why a node that listens does not lead: it stands by. */
+export interface StandingBy {
+  readonly leader: KnownNode | null;
+  readonly epoch: Epoch | null;
+}
+
+/** What this node is, as a control connection tells it; lists may be longer than fits. */
+export interface StateFields extends Omit<State, "type" | "terms" | "knownNodes"> {
+  readonly terms: readonly TermRecord[];
+  readonly knownNodes: readonly KnownNode[];
+}
+
+/** What the node keeps of followers that may promote themselves. */
+export interface Candidates {
+  /** Null: accepted, and kept durably. Else `second_candidate`, with which the follower is refused. */
+  accept(nodeId: NodeId, nodeName: string, silenceMs: number | null): DfdbError | null;
+  /** A follower was admitted that has auto-failover off. */
+  withdrew(nodeId: NodeId): void;
+}
+
+/** Where the messages of a handover come in; each only from a follower that streams. */
+export interface HandoverDoor {
+  received(nodeId: NodeId, message: Prepared | Promoted | Declined | TakeOver): void;
+  /** Its connection ended: nothing more comes from it, nor reaches it. */
+  left(nodeId: NodeId): void;
+}
+
 export interface ServeFollowersOptions {
   readonly runtime: ReplicationRuntime;
   readonly logger: Logger;
-  readonly identity: Identity;
-  readonly databaseId: DatabaseId;
+  readonly identity: () => Identity;
+  readonly databaseId: () => DatabaseId;
   readonly secret: string | null;
   readonly log: TimedLogReader;
   /** Emits after every commit, with the log's last position. */
@@ -127,16 +181,28 @@ export interface ServeFollowersOptions {
   readonly tuning: StreamTuning;
   readonly listen: { readonly hostname: string; readonly port: number };
   readonly snapshots: SnapshotSource;
+  /** Null: this node leads. Else followers are refused with `not_leader`. Asked at each proof. */
+  readonly standing: () => StandingBy | null;
+  /** What a control connection is told. `handover`: the peer asks what became of it; a prepared one may be dropped first. */
+  readonly statement: (handover: string | null) => StateFields | Promise<StateFields>;
+  /** A peer of this database proved itself; called before its position is judged, and after its older connection was ended. */
+  readonly onClaim: (claim: PeerClaim) => void;
+  readonly candidates: Candidates;
+  /** Other nodes that a follower may try when this one is gone, the most useful last. */
+  readonly knownNodes: () => readonly KnownNode[];
+  readonly handover: HandoverDoor;
   /** A follower, its proof checked, holds entries of this epoch that this leader does not have. */
   readonly onAhead: (follower: RefusedFollower) => void;
   /** A follower's position was found in this leader's history. */
   readonly onFound: (follower: DurableFollower) => void;
-  /** A follower, its proof checked, has entries of a higher epoch than this leader's. */
-  readonly onEpoch: (epoch: Epoch) => void;
   /** TLS of the wire, null for plain TCP. */
   readonly tls: TlsServer | null;
-  /** Several followers may have auto-failover on (an outside authority chooses); default: one, `second_candidate`. */
-  readonly severalCandidates?: boolean;
+}
+
+/** Who leads after this node, told to its followers as it goes. */
+export interface Successor {
+  readonly leader: KnownNode | null;
+  readonly term: TermRecord | null;
 }
 
 export interface FollowerServer {
@@ -149,14 +215,22 @@ export interface FollowerServer {
   onAcknowledged(listener: () => void): () => void;
   /** Nodes whose last attempt was refused with `ahead`, `corrupt`, `stale_epoch` or `wrong_database`, latest last; bounded. */
   refused(): readonly RefusedFollower[];
-  /** Tells followers `going_away`, stops listening, ends the sessions. */
-  close(): Promise<void>;
+  /** False: this follower is not connected, or does not stream. */
+  send(nodeId: NodeId, message: Prepare | Commit | Abort | Declined): boolean;
+  /** Wants a sign of life from these followers, younger than this call; see {@linkcode onSign}. */
+  ask(nodeIds: readonly NodeId[]): void;
+  /** Calls `listener` when a follower answered the newest {@linkcode ask}, or joined in answers to messages sent after it. */
+  onSign(listener: (nodeId: NodeId) => void): () => void;
+  /** Tells followers `goingAway`, with who leads now if that is known; stops listening, ends the sessions. */
+  close(successor?: Successor): Promise<void>;
 }
 
 /** A follower as its leader sees it. */
 export interface ConnectedFollower {
   readonly nodeId: NodeId;
   readonly nodeName: string;
+  /** Has auto-failover on, and was accepted as a candidate. */
+  readonly candidate: boolean;
   /** `host:port` of its socket. */
   readonly endpoint: string;
   readonly httpUrl: string | null;
@@ -182,12 +256,19 @@ export interface ConnectedFollower {
 export interface FollowLeaderOptions {
   readonly runtime: ReplicationRuntime;
   readonly logger: Logger;
-  readonly identity: Identity;
+  readonly identity: () => Identity;
   /** May change once: an empty database takes over its leader's id. */
   readonly databaseId: () => DatabaseId;
   readonly adoptDatabaseId: (id: DatabaseId) => void;
   readonly secret: string | null;
+  /** The configured leader: a first contact. */
   readonly leader: { readonly hostname: string; readonly port: number };
+  /** `host:port` of the wire that last welcomed this node, tried before the configured one; null: none is known. */
+  readonly lastAddress: string | null;
+  /** Whom this node followed last, as it tells its peers until a leader welcomes it; null: nobody, or not known. */
+  readonly lastLeader: KnownNode | null;
+  /** Other nodes of this database, the most promising first: they are tried in this order, after the others. */
+  readonly knownNodes: () => readonly KnownNode[];
   readonly log: LogReader;
   /**
    * Applies entries in one transaction, durable when it returns the new last position; a promise when one of them is
@@ -198,11 +279,41 @@ export interface FollowLeaderOptions {
   readonly resync: Resync;
   /** TLS of the wire, null for plain TCP. */
   readonly tls: TlsClient | null;
-  /** Called when what the leader says of itself changed (its HTTP URL is the hint in 421 answers). */
+  /** Where clients are to write (the hint in 421 answers): at each welcome, and when a proved peer names another leader. */
   readonly onLeaderHint: (hint: { readonly httpUrl: string | null }) => void;
   /** Called with the epoch of the leader's log as its welcome and heartbeats tell it, each time. */
   readonly onEpoch: (epoch: Epoch) => void;
+  /**
+   * The leader lives: called for every piece of bytes that came from it, also inside a message; for its challenge; for a refusal
+   * at the address that last welcomed this node. Not for a connection that only opened, nor for what another node said.
+   */
+  readonly onContact: () => void;
+  readonly onWelcome: (welcomed: Welcomed) => void;
+  /** The leader, or who refused this node after its proof, told of these; hosts are filled in. */
+  readonly onKnownNodes: (nodes: readonly KnownNode[]) => void;
+  /** A leader has welcomed this node (after `onWelcome`); or that connection has ended, with the reason. */
+  readonly onLine: (up: boolean, error: DfdbError | null) => void;
+  readonly handover: FollowerHandoverDoor;
   readonly tuning: StreamTuning;
+}
+
+/** What a leader told when it welcomed this node. */
+export interface Welcomed {
+  /** With the host of its wire filled in. */
+  readonly leader: KnownNode;
+  /** `host:port` where it was reached. */
+  readonly endpoint: string;
+  readonly term: TermRecord | null;
+  readonly knownNodes: readonly KnownNode[];
+  /** This node is accepted as the one that may take its place. */
+  readonly candidate: boolean;
+  readonly heartbeatMs: number;
+}
+
+/** Where a leader's messages of a handover come in. */
+export interface FollowerHandoverDoor {
+  /** In order, when every entry that came before is applied; never after its connection has ended (`onLine`). */
+  received(message: Prepare | Commit | Abort | Declined): void;
 }
 
 export interface LeaderFollowing {
@@ -211,6 +322,15 @@ export interface LeaderFollowing {
   holdAfter(seq: Seq | null): void;
   /** Takes a whole new copy from the leader at the next attempt, which begins at once; the old database is kept in `rescued/`. */
   resync(): void;
+  /** Hangs up and says hello anew at once: what it says of this node has changed. */
+  reconnect(reason: string): void;
+  /** The next attempt goes to this `host:port`: at once, but while a leader streams, when that has ended. */
+  tryFirst(address: string): void;
+  /** False: no leader streams to this node now. */
+  send(message: Prepared | Promoted | Declined | TakeOver): boolean;
+  /** Why this node must not lead in the place of its leader now; null: nothing in its following speaks against it. */
+  unfit(): string | null;
+  /** Calls nothing of its options any more from here on, but for what is being applied. Resolves when all has settled. */
   close(): Promise<void>;
 }
 
@@ -238,7 +358,7 @@ export type FollowingState =
 
 export interface FollowingStatus {
   readonly state: FollowingState;
-  /** `host:port` of the leader's wire. */
+  /** `host:port` where the leader is, or is looked for now. */
   readonly endpoint: string;
   readonly leaderHttpUrl: string | null;
   readonly leaderNodeId: NodeId | null;
@@ -246,6 +366,12 @@ export interface FollowingStatus {
   /** The leader's last position as last heard, null before. */
   readonly leaderSeq: Seq | null;
   readonly leaderReadOnly: boolean | null;
+  /** The leader that welcomed this node last accepted it as the one that may take its place. */
+  readonly candidateAccepted: boolean;
+  /** Of that leader; null before. */
+  readonly heartbeatMs: number | null;
+  /** That leader has streamed to this node since it began to follow. */
+  readonly streamed: boolean;
   /** Age of the last byte from the leader, null when never heard. */
   readonly lastContactMs: number | null;
   readonly lagSeq: number | null;

@@ -1,6 +1,6 @@
 import type { CollectionNumber, DatabaseId, DocumentId, NodeId, Seq, WallMs } from "../base/ids.ts";
 import type { Operation } from "../document/operation.ts";
-import type { LogEntry, Position, TimedLogReader } from "./log.ts";
+import type { LogEntry, Position, Term, TimedLogReader } from "./log.ts";
 
 /**
  * One database: documents, log and terms in one file. Every call is synchronous. One write transaction at a time;
@@ -165,10 +165,19 @@ export interface WriteTransaction extends ReadView {
 /** What belongs to the node and must not travel with a copy of the data file. */
 export interface NodeStore {
   readonly nodeId: NodeId;
-  /** The node's state for a database, or null when it never met it. */
+  /** The node's state for a database, or null when it never met it. Throws `data_corrupt` when it cannot be read. */
   state(databaseId: DatabaseId): NodeState | null;
-  /** Durable when it returns. */
+  /** All of it at once; durable when it returns. */
   setState(databaseId: DatabaseId, state: NodeState): void;
+  /** Other nodes of a database, seen latest first. */
+  peers(databaseId: DatabaseId): readonly KnownPeer[];
+  /**
+   * In the place of what is kept of the same node; durable when it returns. Of more than `limits.knownPeersMax` the one seen
+   * longest ago goes, a candidate last.
+   */
+  keepPeer(databaseId: DatabaseId, peer: KnownPeer): void;
+  /** Durable when it returns; false: there was none. */
+  forgetPeer(databaseId: DatabaseId, nodeId: NodeId): boolean;
   close(): void;
 }
 
@@ -179,4 +188,41 @@ export interface NodeState {
   readonly highestEpoch: number;
   readonly readOnly: boolean;
   readonly readOnlyReason: string | null;
+  readonly origin: RoleOrigin;
+  /** Port on which it leads since it was promoted or started by hand; null: as its settings say. */
+  readonly leadPort: number | null;
+  /** Taken by a promotion, which is unfinished while the log has no entry of this epoch; null: by none. */
+  readonly term: Term | null;
+  /** `host:port` of the wire that last welcomed this node. */
+  readonly leaderAddress: string | null;
+  /** A handover of which this node does not know whether the target leads now. */
+  readonly handover: HandoverInDoubt | null;
+}
+
+/** How a node came to its role; `fenced`: by a higher term, `failover`: by itself. */
+export type RoleOrigin = "settings" | "operator" | "promoted" | "failover" | "handover" | "fenced";
+
+export interface HandoverInDoubt {
+  /** 32 hex digits. */
+  readonly id: string;
+  readonly target: NodeContact;
+}
+
+/** A node, and where it is. */
+export interface NodeContact {
+  readonly nodeId: NodeId;
+  readonly nodeName: string;
+  /** Base URL of its HTTP API. */
+  readonly httpUrl: string | null;
+  /** `host:port` where it leads or would lead. */
+  readonly wireAddress: string | null;
+}
+
+export interface KnownPeer extends NodeContact {
+  /** Has auto-failover on, and was told that it may: it may lead by now. */
+  readonly candidate: boolean;
+  /** Silence after which it promotes itself, null while it does not. */
+  readonly silenceMs: number | null;
+  /** When it was last met itself; 0: only others told of it. */
+  readonly seenMs: WallMs;
 }

@@ -103,7 +103,13 @@ export function readPosition(reader: CborReader): Position {
   return readPositionFields(reader, reader.map(), 2);
 }
 
-function readPositionFields(reader: CborReader, count: number, depth: number): Position {
+/** `more` reads the value of a field that a position does not have; false: nobody knows it. */
+function readPositionFields(
+  reader: CborReader,
+  count: number,
+  depth: number,
+  more: (key: string) => boolean = () => false,
+): Position {
   let seq = -1, epoch = -1, chain = -1, run = "";
   for (let pairs = count; pairs > 0; pairs--) {
     const key = reader.text();
@@ -111,7 +117,7 @@ function readPositionFields(reader: CborReader, count: number, depth: number): P
     else if (key === "epoch") epoch = reader.number();
     else if (key === "chain") chain = reader.number();
     else if (key === "run") run = reader.text();
-    else reader.skip(depth);
+    else if (!more(key)) reader.skip(depth);
   }
   if (seq < 0 || epoch < 0 || chain < 0 || chain >= 2 ** 32 || !isHexId(run)) throw badBody("a position");
   return { seq: seq as Seq, epoch: epoch as Epoch, run: run as RunId, chain };
@@ -119,9 +125,15 @@ function readPositionFields(reader: CborReader, count: number, depth: number): P
 
 /** Reads an ack as {@linkcode decodeAppend} does: every follower sends one for each batch. */
 export function decodeAck(reader: CborReader, pairs: number): Ack {
-  const { seq, epoch, run, chain } = readPositionFields(reader, pairs - 1, 1);
+  let answers = -1;
+  const { seq, epoch, run, chain } = readPositionFields(reader, pairs - 1, 1, (key) => {
+    if (key !== "answers") return false;
+    answers = reader.number();
+    return true;
+  });
   reader.end();
-  return { type: "ack", seq, epoch, run, chain };
+  const ack: Ack = { type: "ack", seq, epoch, run, chain };
+  return answers < 0 ? ack : { ...ack, answers };
 }
 
 function readRuns(reader: CborReader, previous: number): LogEntry[] {

@@ -6,7 +6,15 @@ import { limits } from "../base/limits.ts";
 import { decodeAck, decodeAppend, encodeAppend } from "./append.ts";
 import { badBody, bodyReader, checkBody } from "./cbor_body.ts";
 import { encodeFrame, frameHeaderBytes } from "./frame.ts";
-import { type ControlMessage, type Hello, type Message, messageSchemas, type Welcome } from "./message.ts";
+import {
+  type ControlMessage,
+  type Hello,
+  type Message,
+  messageSchemas,
+  type Refused,
+  type State,
+  type Welcome,
+} from "./message.ts";
 import { decodeChunk, decodePart, encodeChunk, encodePart } from "./pieces.ts";
 
 const options = { useRecords: false, variableMapSize: true, tagUint8Array: false };
@@ -24,6 +32,8 @@ export function encodeMessage(message: Message): Uint8Array {
       return encodePart(message);
     case "hello":
     case "welcome":
+    case "state":
+    case "refused":
       return encodeFitting(message);
     default:
       return encodeFrame(encoder.encode(typeFirst(message)));
@@ -59,24 +69,36 @@ function decodeLoosely(body: Uint8Array): unknown {
   }
 }
 
-/** Drops the oldest terms, then known nodes, until the frame fits the limit of the handshake. */
-function encodeFitting(message: Hello | Welcome): Uint8Array {
-  let fitting = message;
-  for (;;) {
-    const body = encoder.encode(typeFirst(fitting));
-    if (body.length <= limits.helloBytesMax) return encodeFrame(body);
-    if (fitting.terms.length > 1) fitting = { ...fitting, terms: fitting.terms.slice(1) };
-    else if (fitting.type === "welcome" && fitting.knownNodes.length > 0) {
-      fitting = { ...fitting, knownNodes: fitting.knownNodes.slice(1) };
-    } else {
+/** What may travel before the handshake is complete, with lists of which some may stay away. */
+type Fitted = Hello | Welcome | State | Refused;
+
+/** Drops the oldest terms, then known nodes, then the details, until the frame fits the limit of the handshake. */
+function encodeFitting(message: Fitted): Uint8Array {
+  for (let fitting: Fitted | null = message, bytes = 0;; fitting = smaller(fitting)) {
+    if (fitting === null) {
       throw new DfdbError(
         "setting_invalid",
         `node name, database name and URLs of this node need ${
-          body.length + frameHeaderBytes
+          bytes + frameHeaderBytes
         } bytes in the handshake`,
       );
     }
+    const body = encoder.encode(typeFirst(fitting));
+    if (body.length <= limits.helloBytesMax) return encodeFrame(body);
+    bytes = body.length;
   }
+}
+
+/** The same with less in it; null: all that is left must be told. */
+function smaller(message: Fitted): Fitted | null {
+  if ("terms" in message && message.terms.length > 1) return { ...message, terms: message.terms.slice(1) };
+  if ("knownNodes" in message && message.knownNodes.length > 0) {
+    return { ...message, knownNodes: message.knownNodes.slice(1) };
+  }
+  if (message.type === "refused" && Object.keys(message.details).length > 0) {
+    return { ...message, details: {} };
+  }
+  return null;
 }
 
 function typeFirst(message: ControlMessage): ControlMessage {

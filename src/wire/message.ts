@@ -5,13 +5,13 @@ import { isHexId } from "../base/ids.ts";
 import type { LogEntry, Position, TermRecord } from "../storage/log.ts";
 
 /** Versions that this node speaks, best first. */
-export const protocolVersions: readonly number[] = [1];
+export const protocolVersions: readonly number[] = [2];
 
 /** Bytes of a nonce and of a proof. */
 export const nonceBytes = 32;
 export const proofBytes = 32;
 
-/** At most so many terms and known nodes travel in a hello or welcome. */
+/** At most so many terms and known nodes travel in one message. */
 export const termsTailMax = 16;
 export const knownNodesMax = 8;
 
@@ -44,6 +44,11 @@ const term = v.object({ epoch, run, nodeId, firstSeq: seq });
 const terms = v.pipe(v.array(term), v.maxLength(termsTailMax));
 const knownNode = v.object({ nodeId, nodeName: name, httpUrl, wireAddress });
 const knownNodes = v.pipe(v.array(knownNode), v.maxLength(knownNodesMax));
+/** Silence after which a candidate promotes itself; null: auto-failover is off. */
+const silenceMs = v.nullable(unsigned);
+const handoverId = v.custom<string>(isHexId);
+const code = v.pipe(v.string(), v.maxLength(64));
+const sentence = v.pipe(v.string(), v.maxLength(1000));
 
 const hello = v.object({
   type: v.literal("hello"),
@@ -59,6 +64,10 @@ const hello = v.object({
   httpUrl,
   wireAddress,
   autoFailover: v.boolean(),
+  silenceMs,
+  leads: v.nullable(term),
+  leader: v.nullable(knownNode),
+  handover: v.nullable(handoverId),
   nonce,
   secret: v.boolean(),
   resync: v.boolean(),
@@ -88,6 +97,26 @@ const welcome = v.object({
   wallMs,
   knownNodes,
   follow: v.picklist(["stream", "snapshot", "rescue"]),
+  candidate: v.boolean(),
+});
+
+const state = v.object({
+  type: v.literal("state"),
+  nodeName: name,
+  role: v.picklist(["none", "leader", "follower"]),
+  leads: v.nullable(term),
+  terms,
+  position,
+  readOnly: v.boolean(),
+  reason: v.nullable(code),
+  leader: v.nullable(knownNode),
+  httpUrl,
+  wireAddress,
+  silenceMs,
+  knownNodes,
+  handover: v.nullable(
+    v.object({ id: handoverId, outcome: v.picklist(["promoted", "not_promoted", "unknown"]) }),
+  ),
 });
 
 const heartbeat = v.object({
@@ -96,9 +125,11 @@ const heartbeat = v.object({
   term: v.nullable(term),
   readOnly: v.boolean(),
   wallMs,
+  knownNodes: v.exactOptional(knownNodes),
+  ask: v.exactOptional(unsigned),
 });
 
-const ack = v.object({ type: v.literal("ack"), ...positionFields });
+const ack = v.object({ type: v.literal("ack"), ...positionFields, answers: v.exactOptional(unsigned) });
 
 const probe = v.object({ type: v.literal("probe"), seq });
 
@@ -130,7 +161,11 @@ const snapshotChunk = v.object({
 
 const snapshotEnd = v.object({ type: v.literal("snapshotEnd"), checksum: uint32 });
 
-const snapshotAck = v.object({ type: v.literal("snapshotAck"), offset: unsigned });
+const snapshotAck = v.object({
+  type: v.literal("snapshotAck"),
+  offset: unsigned,
+  answers: v.exactOptional(unsigned),
+});
 
 const part = v.object({
   type: v.literal("part"),
@@ -150,14 +185,25 @@ const goingAway = v.object({
   httpUrl,
   wireAddress,
   knownNodes,
+  leader: v.nullable(knownNode),
+  term: v.nullable(term),
 });
+
+const prepare = v.object({ type: v.literal("prepare"), id: handoverId, position });
+const prepared = v.object({ type: v.literal("prepared"), id: handoverId, wireAddress });
+const commit = v.object({ type: v.literal("commit"), id: handoverId });
+const promoted = v.object({ type: v.literal("promoted"), id: handoverId, term });
+const abort = v.object({ type: v.literal("abort"), id: handoverId, message: sentence });
+const declined = v.object({ type: v.literal("declined"), id: handoverId, code, message: sentence });
+const takeOver = v.object({ type: v.literal("takeOver"), id: handoverId });
 
 const detail = v.nullable(v.union([v.string(), v.number(), v.boolean()]));
 const refused = v.object({
   type: v.literal("refused"),
-  code: v.pipe(v.string(), v.maxLength(64)),
-  message: v.pipe(v.string(), v.maxLength(1000)),
+  code,
+  message: sentence,
   details: v.record(v.string(), detail),
+  knownNodes: v.exactOptional(knownNodes),
 });
 
 /** Checks of every message but `append`; `snapshotChunk` and `part` are read by hand (see `pieces.ts`), these give their types. */
@@ -166,6 +212,7 @@ export const messageSchemas = {
   challenge,
   proof: proofMessage,
   welcome,
+  state,
   heartbeat,
   ack,
   probe,
@@ -176,6 +223,13 @@ export const messageSchemas = {
   snapshotEnd,
   snapshotAck,
   part,
+  prepare,
+  prepared,
+  commit,
+  promoted,
+  abort,
+  declined,
+  takeOver,
   goingAway,
   refused,
 } as const;
@@ -184,6 +238,8 @@ export type Hello = v.InferOutput<typeof hello>;
 export type Challenge = v.InferOutput<typeof challenge>;
 export type Proof = v.InferOutput<typeof proofMessage>;
 export type Welcome = v.InferOutput<typeof welcome>;
+/** Listener, to a peer whose connection does not stream: what this node is. The last message of its connection. */
+export type State = v.InferOutput<typeof state>;
 export type Heartbeat = v.InferOutput<typeof heartbeat>;
 export type Ack = v.InferOutput<typeof ack>;
 /** Follower, before a rescue: which entry has the leader at this seq? */
@@ -201,6 +257,20 @@ export type SnapshotEnd = v.InferOutput<typeof snapshotEnd>;
 export type SnapshotAck = v.InferOutput<typeof snapshotAck>;
 /** Leader: a piece of one entry that is too large for an append. */
 export type Part = v.InferOutput<typeof part>;
+/** Leader: get ready to lead from `position` on, which is the last entry; nothing has changed yet. */
+export type Prepare = v.InferOutput<typeof prepare>;
+/** Follower: ready; where it will lead. */
+export type Prepared = v.InferOutput<typeof prepared>;
+/** Leader: lead. What comes of it is in doubt from here on. */
+export type Commit = v.InferOutput<typeof commit>;
+/** Follower: it leads, under this term. */
+export type Promoted = v.InferOutput<typeof promoted>;
+/** Leader, before the commit: the handover is off. */
+export type Abort = v.InferOutput<typeof abort>;
+/** Follower, before it committed; or leader, as the answer to a wish to take over. */
+export type Declined = v.InferOutput<typeof declined>;
+/** Follower: an operator wants it to lead in the place of this leader, which takes no writes. */
+export type TakeOver = v.InferOutput<typeof takeOver>;
 export type GoingAway = v.InferOutput<typeof goingAway>;
 export type Refused = v.InferOutput<typeof refused>;
 /** A node as the leader tells others of it. */
@@ -219,6 +289,7 @@ export type ControlMessage =
   | Challenge
   | Proof
   | Welcome
+  | State
   | Heartbeat
   | Ack
   | Probe
@@ -229,6 +300,13 @@ export type ControlMessage =
   | SnapshotEnd
   | SnapshotAck
   | Part
+  | Prepare
+  | Prepared
+  | Commit
+  | Promoted
+  | Abort
+  | Declined
+  | TakeOver
   | GoingAway
   | Refused;
 

@@ -85,10 +85,11 @@ export function followerRole(wirePort: number): readonly string[] {
   return ["--replication-role", "follower", "--leader-host", "127.0.0.1", "--leader-port", String(wirePort)];
 }
 
-function member(
+/** A node that is not started yet. */
+export function member(
   root: string,
   name: string,
-  plan: ClusterPlan,
+  plan: Pick<ClusterPlan, "flags" | "cpu">,
   runtime: RuntimeName,
   httpPort: number,
   role: readonly string[],
@@ -150,19 +151,29 @@ export async function equalContents({ members }: Cluster, when = "at the end"): 
 }
 
 export interface Status {
+  readonly nodeId: string;
   readonly role: string;
+  readonly roleOrigin: string;
   readonly readOnly: boolean;
   readonly readOnlyReason: string | null;
   readonly position: string;
+  readonly term: { readonly epoch: number; readonly run: string };
   readonly databaseId: string;
   readonly log: { readonly firstSeq: number; readonly lastSeq: number };
   readonly leader: {
     readonly currentSeq: number;
-    readonly followers: readonly { readonly ackedSeq: number; readonly state: string }[];
+    readonly port: number | null;
+    readonly minSyncReplicas: number;
+    readonly followers: readonly {
+      readonly ackedSeq: number;
+      readonly lagMs: number;
+      readonly state: string;
+    }[];
     readonly refused?: readonly { readonly nodeName: string; readonly code: string }[];
   };
   readonly follower: {
     readonly state: string;
+    readonly leader: { readonly endpoint: string; readonly httpEndpoint: string | null } | null;
     readonly gapsDetected: number;
     readonly lagSeq: number | null;
     readonly connects: number;
@@ -170,6 +181,8 @@ export interface Status {
     readonly rescues?: number;
     readonly lastError: { readonly code: string; readonly message: string } | null;
   };
+  readonly handover: { readonly step: string } | null;
+  readonly autoFailover: { readonly state: string; readonly reason: string | null } | null;
 }
 
 export async function json<Body>(url: string, init: RequestInit = {}): Promise<Body> {

@@ -197,7 +197,7 @@ for (const runtime of runtimes) {
     await fetch(`${c.leader.url}/collections/things/a9`, { method: "DELETE" });
     await c.leader.kill9();
     const [port] = await freePorts(1) as [number];
-    await follower.start(leaderRole(port));
+    await follower.start([...leaderRole(port), "--force-role"]);
     await put(follower, "new", 8);
     await c.leader.start(followerRole(port));
     const turned = { ...c, leader: follower, followers: [c.leader] };

@@ -1,10 +1,14 @@
 /**
  * `npm run soak`: a mixed cluster under load, random nodes killed with SIGKILL and started again; a frozen follower;
- * minutes of bad connections; followers that were away. Ends with exit 1 when a promise is broken.
+ * minutes of bad connections; followers that were away; handovers and failovers in a row; partitions. Ends with exit 1 when a
+ * promise is broken.
  *
  *   npm run soak -- --kills 20 --seed 1 --documents 100000
  *   npm run soak -- --only chaos --minutes 5 --leader deno
  *   npm run soak -- --only away --gigabytes 1
+ *   npm run soak -- --only handovers --handovers 200 --leader node
+ *   npm run soak -- --only failovers --failovers 100      (failovers-async: without semi-synchronous replication)
+ *   npm run soak -- --only partitions --partitions 60
  */
 import { parseArgs } from "node:util";
 import { prng } from "../../src/base/prng.ts";
@@ -12,7 +16,10 @@ import { runtimeNames } from "../tool/node_process.ts";
 import { awayFollowers } from "./away.ts";
 import { chaos } from "./chaos.ts";
 import { checksum, cluster, converged, eventually } from "./cluster.ts";
+import { failovers } from "./failovers.ts";
 import { frozenFollower } from "./frozen_follower.ts";
+import { handovers } from "./handovers.ts";
+import { partitions } from "./partitions.ts";
 import { writers } from "./writers.ts";
 
 const { values } = parseArgs({
@@ -23,6 +30,9 @@ const { values } = parseArgs({
     leader: { type: "string", default: "node" },
     minutes: { type: "string", default: "5" },
     gigabytes: { type: "string", default: "1" },
+    handovers: { type: "string", default: "200" },
+    failovers: { type: "string", default: "100" },
+    partitions: { type: "string", default: "60" },
     only: { type: "string", default: "all" },
   },
 });
@@ -71,6 +81,10 @@ const parts: Record<string, () => Promise<boolean>> = {
   frozen: () => frozenFollower(Number(values.documents)),
   chaos: () => chaos({ leader: runtime, minutes: Number(values.minutes), seed }),
   away: () => awayFollowers(runtime, Number(values.gigabytes)),
+  handovers: () => handovers(Number(values.handovers), runtime),
+  failovers: () => failovers({ count: Number(values.failovers), sync: true }),
+  partitions: () => partitions(Number(values.partitions), seed),
+  "failovers-async": () => failovers({ count: Number(values.failovers), sync: false }),
 };
 for (const [name, part] of Object.entries(parts)) {
   if (values.only === "all" || values.only === name) good = await part() && good;

@@ -213,7 +213,7 @@ test(
         await leader.kill9();
         [leader, old] = [old, leader];
         const port = ports[i + 1] as number, role = followerRole(port);
-        await leader.start(leaderRole(port));
+        await leader.start([...leaderRole(port), "--force-role"]);
         const starts = { ...old, start: () => old.start(role) };
         const turned = { ...c, leader, followers: [starts], members: [leader, old] };
         await underWrites(

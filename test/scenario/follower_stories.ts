@@ -4,7 +4,9 @@ import { monotonicMsOf, seqOf, wallMsOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
 import type { FollowerEffect, FollowerInput } from "../../src/replication/follower_events.ts";
 import { followerSession } from "../../src/replication/follower_session.ts";
-import type { Challenge, Hello, Message, Probe, Welcome } from "../../src/wire/message.ts";
+import { dialable, LeaderAddresses } from "../../src/replication/leader_addresses.ts";
+import { formatWireAddress } from "../../src/replication/wire_address.ts";
+import type { Challenge, Hello, KnownNode, Message, Probe, Welcome } from "../../src/wire/message.ts";
 import { proofOf } from "../../src/wire/proof.ts";
 import { FakeDatabase, runOf } from "../tool/fake_database.ts";
 import { identityOf, testCrypto, theDatabase, tuning } from "../tool/replication_rig.ts";
@@ -19,13 +21,26 @@ import { line, short } from "./trace.ts";
 export function followerStory(): Storyteller {
   const leader = new FakeDatabase(), story = { now: 0 };
   let mine = new FakeDatabase(), secret: string | null = null;
+  let known: readonly KnownNode[] = [], last: string | null = null;
   let session = make();
   let hello: Hello | null = null, probe: Probe | null = null, slow: (() => string[]) | null = null;
   let snapshot: FakeDatabase | null = null, beatMs: number = tuning.heartbeatMs;
 
   function make() {
     const bounds = { applyEntriesMax: 10, applyBytesMax: 1_000, applyMs: 50 };
-    return followerSession({ ...followerContext(mine, secret), tuning, ...bounds });
+    const addresses = new LeaderAddresses({
+      configured: { hostname: "leader", port: 5500 },
+      last,
+      known: () => known,
+      self: () => identityOf("b"),
+    });
+    return followerSession({
+      ...followerContext(mine, secret),
+      ...bounds,
+      tuning,
+      addresses,
+      lastLeader: last === null ? null : nodeOf("a"),
+    });
   }
   const step = (input: FollowerInput): string[] =>
     session.step(input, monotonicMsOf(story.now)).flatMap(perform);
@@ -56,11 +71,15 @@ export function followerStory(): Storyteller {
     return { type: "append", previous, entries: leader.kept.slice(from - 1, to) };
   };
   const commands: Record<string, (command: Command) => string[]> = {
-    leader({ args, options: { mine: count = "0", secret: given = null } }) {
+    leader(
+      { args, options: { mine: count = "0", secret: given = null, last: at = null, known: others = "" } },
+    ) {
       leader.lead(1, runOf("1"));
       leader.write(Number(args[0]) - 1);
       mine = leader.copy(Number(count));
       secret = given;
+      last = at;
+      known = nodesOf(others);
       session = make();
       return [];
     },
@@ -83,11 +102,11 @@ export function followerStory(): Storyteller {
     start: () => step({ type: "start" }),
     connected: () => step({ type: "connected" }),
     challenge: ({ args, options }) => message(challengeFrom(hello, args[0] ?? "a", options.secret)),
-    welcome: ({ args }) => message(welcomeFrom(leader, (args[0] ?? "stream") as Welcome["follow"], beatMs)),
-    join: ({ args: [follow = "stream"] }) => [
+    welcome: ({ args: [follow], options }) => message(welcomeFrom(leader, follow, beatMs, options)),
+    join: ({ args: [follow], options }) => [
       ...step({ type: "connected" }),
-      ...message(challengeFrom(hello, "a", undefined)),
-      ...message(welcomeFrom(leader, follow as Welcome["follow"], beatMs)),
+      ...message(challengeFrom(hello, options.as ?? "a", undefined)),
+      ...message(welcomeFrom(leader, follow, beatMs, options)),
     ],
     probed({ options }) {
       const asked = probe;
@@ -126,24 +145,22 @@ export function followerStory(): Storyteller {
     big: ({ args }) => (leader.write(1, Number(args[0])), []),
     hold: ({ args }) => step({ type: "hold", seq: args[0] === undefined ? null : seqOf(Number(args[0])) }),
     resync: () => step({ type: "resync" }),
+    reconnect: () => step({ type: "reconnect", reason: "auto-failover was switched on" }),
+    try({ args: [text = ""] }) {
+      const address = dialable(text);
+      return address === null ? ["no address"] : step({ type: "tryFirst", address });
+    },
     slow() {
       slow = () => ["nothing is being applied"];
       return [];
     },
     applied: () => slow?.() ?? [],
     append: ({ args }) => message(entries(Number(args[0]), Number(args[1]))),
-    heartbeat: () => message(beatFrom(leader, leader.last.chain)),
-    damage: () => message(beatFrom(leader, leader.last.chain ^ 1)),
-    refused: ({ args }) =>
-      message({ type: "refused", code: args[0] ?? "", message: "says the leader", details: {} }),
-    goingAway: () =>
-      message({
-        type: "goingAway",
-        message: "the leader is stopping",
-        httpUrl: null,
-        wireAddress: null,
-        knownNodes: [],
-      }),
+    heartbeat: ({ options }) => message(beatFrom(leader, leader.last.chain, options)),
+    damage: () => message(beatFrom(leader, leader.last.chain ^ 1, {})),
+    refused: ({ args: [code = ""], options }) => message(refusedFrom(code, options)),
+    goingAway: ({ options }) => message(goingAwayFrom(leader, options)),
+    handover: ({ args: [type] }) => message(handoverFrom(type, leader)),
     ack: () => message({ type: "ack", ...leader.last }),
     fail({ args }) {
       mine.failure = new DfdbError(args[0] as ErrorCode, "says the storage");
@@ -162,10 +179,16 @@ export function followerStory(): Storyteller {
     show: () => [
       `${session.state} at ${
         short(mine.last)
-      }, ${session.tail.count} waiting, applied ${session.opsApplied}, ` +
-      `gaps ${session.gapsDetected}, connects ${session.connects}, last error ${
+      }, ${session.stream.tail.count} waiting, applied ${session.stream.opsApplied}, ` +
+      `gaps ${session.stream.gapsDetected}, connects ${session.connects}, last error ${
         session.lastError?.error.code ?? "none"
       }`,
+    ],
+    fit: () => [
+      `${session.unfit ?? "fit to lead"}; ${
+        session.leader.candidate ? "accepted as candidate" : "no candidate"
+      }; ` +
+      `peer: ${session.peer}`,
     ],
     more: () => [
       `snapshot ${
@@ -173,7 +196,7 @@ export function followerStory(): Storyteller {
           ? "none"
           : `${session.snapshot.id.slice(0, 1)} ${session.snapshot.received} of ${session.snapshot.bytes}`
       }, ` +
-      `installed ${session.snapshotsInstalled}, rescues ${session.rescues}, ` +
+      `installed ${session.copies.installed}, rescues ${session.copies.rescues}, ` +
       `${session.congested ? "congested" : "reading"}`,
     ],
   };
@@ -182,10 +205,10 @@ export function followerStory(): Storyteller {
 
 function challengeFrom(hello: Hello | null, node: string, secret: string | undefined): Challenge {
   const nonce = new Uint8Array(32).fill(2), { nodeId } = identityOf(node);
-  const challenge: Challenge = { type: "challenge", version: 1, nodeId, databaseId: theDatabase, nonce };
+  const challenge: Challenge = { type: "challenge", version: 2, nodeId, databaseId: theDatabase, nonce };
   if (secret === undefined || hello === null) return challenge;
   const facts = {
-    version: 1,
+    version: 2,
     followerNonce: hello.nonce,
     leaderNonce: nonce,
     followerNodeId: hello.nodeId,
@@ -232,24 +255,44 @@ function partFrom(
   };
 }
 
-function welcomeFrom(leader: FakeDatabase, follow: Welcome["follow"], heartbeatMs: number): Message {
+function nodeOf(digit: string, wireAddress: string = `node-${digit}:5500`): KnownNode {
+  const { nodeId, nodeName, httpUrl } = identityOf(digit);
+  return { nodeId, nodeName, httpUrl, wireAddress };
+}
+
+/** `c,e@:5501`: nodes, with another wire address than `node-c:5500` after the `@`. */
+function nodesOf(text: string | undefined): KnownNode[] {
+  if (text === undefined || text === "") return [];
+  return text.split(",").map((node) => {
+    const [digit = "", address] = node.split("@");
+    return nodeOf(digit, address);
+  });
+}
+
+function welcomeFrom(
+  leader: FakeDatabase,
+  follow: string | undefined,
+  heartbeatMs: number,
+  { as = "a", candidate, knows }: Command["options"],
+): Message {
   return {
     type: "welcome",
-    nodeName: "node-a",
+    nodeName: `node-${as}`,
     term: leader.terms.at(-1) ?? null,
     terms: leader.terms,
     position: leader.last,
-    httpUrl: "http://node-a:5000",
+    httpUrl: `http://node-${as}:5000`,
     wireAddress: null,
     readOnly: false,
     heartbeatMs,
     wallMs: wallMsOf(0),
-    knownNodes: [],
-    follow,
+    knownNodes: nodesOf(knows),
+    follow: (follow ?? "stream") as Welcome["follow"],
+    candidate: candidate === "true",
   };
 }
 
-function beatFrom(leader: FakeDatabase, chain: number): Message {
+function beatFrom(leader: FakeDatabase, chain: number, { ask, knows }: Command["options"]): Message {
   const term = leader.terms.at(-1) ?? null;
   return {
     type: "heartbeat",
@@ -257,7 +300,43 @@ function beatFrom(leader: FakeDatabase, chain: number): Message {
     term,
     readOnly: false,
     wallMs: wallMsOf(0),
+    ...(ask === undefined ? {} : { ask: Number(ask) }),
+    ...(knows === undefined ? {} : { knownNodes: nodesOf(knows) }),
   };
+}
+
+/** `leader`: the node that is named, as in {@linkcode nodesOf}. */
+function refusedFrom(code: string, { leader, epoch, knows }: Command["options"]): Message {
+  const [named] = nodesOf(leader);
+  const details = named === undefined ? {} : {
+    leaderNodeId: named.nodeId,
+    leaderName: named.nodeName,
+    leaderHttpUrl: named.httpUrl,
+    leaderWireAddress: named.wireAddress === "none" ? null : named.wireAddress,
+    epoch: epoch === undefined ? null : Number(epoch),
+  };
+  const refused = { type: "refused", code, message: "says the leader", details } as const;
+  return knows === undefined ? refused : { ...refused, knownNodes: nodesOf(knows) };
+}
+
+function goingAwayFrom(log: FakeDatabase, { leader, knows }: Command["options"]): Message {
+  return {
+    type: "goingAway",
+    message: "the leader is stopping",
+    httpUrl: null,
+    wireAddress: null,
+    knownNodes: nodesOf(knows),
+    leader: nodesOf(leader)[0] ?? null,
+    term: log.terms.at(-1) ?? null,
+  };
+}
+
+function handoverFrom(type: string | undefined, { last }: FakeDatabase): Message {
+  const id = idOf("6");
+  if (type === "prepare") return { type, id, position: last };
+  if (type === "abort") return { type, id, message: "says the leader" };
+  if (type === "declined") return { type, id, code: "conflict", message: "says the leader" };
+  return { type: "commit", id };
 }
 
 function told(effect: Exclude<FollowerEffect, { type: "apply" }>): string {
@@ -274,6 +353,16 @@ function told(effect: Exclude<FollowerEffect, { type: "apply" }>): string {
       return `begin ${effect.offer.id.slice(0, 1)} at ${effect.offer.offset}`;
     case "write":
       return `write ${effect.bytes.length} at ${effect.offset}`;
+    case "connect": {
+      const address = formatWireAddress(effect.address);
+      return address === "leader:5500" ? "connect" : `connect ${address}`;
+    }
+    case "knownNodes":
+      return `known nodes: ${
+        effect.nodes.map(({ nodeName, wireAddress }) => `${nodeName} ${wireAddress}`).join(", ")
+      }`;
+    case "handover":
+      return `handover: ${line(effect.message)}`;
     case "hint":
       return `hint ${effect.httpUrl}`;
     case "adopt":

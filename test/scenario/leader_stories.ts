@@ -6,11 +6,12 @@ import type { LeaderEffect, LeaderInput } from "../../src/replication/leader_eve
 import { leaderSession } from "../../src/replication/leader_session.ts";
 import { positionOf } from "../../src/replication/send_window.ts";
 import { SharedReads } from "../../src/replication/shared_reads.ts";
-import type { Position } from "../../src/storage/log.ts";
-import type { Hello, Message } from "../../src/wire/message.ts";
+import type { StandingBy } from "../../src/replication/types.ts";
+import type { Position, TermRecord } from "../../src/storage/log.ts";
+import type { Hello, KnownNode, Message } from "../../src/wire/message.ts";
 import { proofOf } from "../../src/wire/proof.ts";
 import { FakeDatabase, runOf } from "../tool/fake_database.ts";
-import { identityOf, testCrypto, theDatabase, tuning } from "../tool/replication_rig.ts";
+import { identityOf, stateOf, testCrypto, theDatabase, tuning } from "../tool/replication_rig.ts";
 import type { Command, Storyteller } from "./interpreter.ts";
 import { line } from "./trace.ts";
 
@@ -19,10 +20,11 @@ import { line } from "./trace.ts";
  * snapshot 100 bytes.
  */
 export function leaderStory(): Storyteller {
-  const log = new FakeDatabase(), story = { now: 0, secret: null as string | null };
+  const log = new FakeDatabase(), story = { now: 0, asked: 0, secret: null as string | null };
+  const surroundings = { standing: null as StandingBy | null, nodes: [] as KnownNode[] };
   const options = {
-    identity: identityOf("a"),
-    databaseId: theDatabase,
+    identity: () => identityOf("a"),
+    databaseId: () => theDatabase,
     crypto: testCrypto,
     log,
     tuning: {
@@ -38,7 +40,9 @@ export function leaderStory(): Storyteller {
     snapshotPieceBytes: 100,
     readOnly: () => false,
     wall: () => wallMsOf(story.now),
-    knownNodes: () => [],
+    standing: () => surroundings.standing,
+    knownNodes: () => surroundings.nodes,
+    asked: () => story.asked,
     nonce: new Uint8Array(32).fill(2),
   };
   let session = leaderSession({ ...options, secret: null }, monotonicMsOf(0));
@@ -92,7 +96,7 @@ export function leaderStory(): Storyteller {
       return [];
     },
     sent: () => step({ type: "sent" }),
-    ack({ args, options: { chain, run } }) {
+    ack({ args, options: { chain, run, answers } }) {
       const seq = seqOf(Number(args[0])), position = positions.get(seq) ?? log.at(seq);
       const ack = typeof position === "object" ? position : { ...log.last, seq };
       return message({
@@ -100,6 +104,7 @@ export function leaderStory(): Storyteller {
         ...ack,
         ...(chain === undefined ? {} : { chain: Number(chain) }),
         ...(run === undefined ? {} : { run: runOf(run) }),
+        ...(answers === undefined ? {} : { answers: Number(answers) }),
       });
     },
     probe: ({ args }) => message({ type: "probe", seq: seqOf(Number(args[0])) }),
@@ -118,13 +123,48 @@ export function leaderStory(): Storyteller {
       step({ type: "leased", lease: { id: id.repeat(32), bytes: Number(bytes), position: log.last } }),
     piece: () => step({ type: "piece", bytes: new Uint8Array(reading) }),
     checksum: () => step({ type: "checksum", checksum: 7 }),
-    got: ({ args }) => message({ type: "snapshotAck", offset: Number(args[0]) }),
+    got: ({ args, options: { answers } }) =>
+      message({
+        type: "snapshotAck",
+        offset: Number(args[0]),
+        ...(answers === undefined ? {} : { answers: Number(answers) }),
+      }),
+    stand({ args: [epoch], options: { leader } }) {
+      surroundings.standing = {
+        leader: leader === undefined ? null : nodeOf(leader),
+        epoch: epoch === undefined ? null : epochOf(Number(epoch)),
+      };
+      return [];
+    },
+    know({ args }) {
+      surroundings.nodes = args.map(nodeOf);
+      return [];
+    },
+    statement: ({ args: [outcome] }) =>
+      step({
+        type: "statement",
+        fields: {
+          ...stateOf(log),
+          knownNodes: surroundings.nodes,
+          handover: outcome === undefined ? null : { id: handoverId, outcome: outcome as "unknown" },
+        },
+      }),
+    ask() {
+      story.asked++;
+      return step({ type: "ask" });
+    },
+    say: ({ args: [type] }) => step({ type: "say", message: handoverMessage(type, log) }),
+    tell: ({ args: [type] }) => message(handoverMessage(type, log)),
     heartbeat: () =>
       message({ type: "heartbeat", position: log.last, term: null, readOnly: false, wallMs: wallMsOf(0) }),
     refused: ({ args }) =>
       message({ type: "refused", code: args[0] ?? "", message: "says the follower", details: {} }),
     contact: () => step({ type: "contact" }),
-    stop: () => step({ type: "stop" }),
+    stop: ({ options: { leader } }) =>
+      step({
+        type: "stop",
+        successor: leader === undefined ? null : { leader: nodeOf(leader), term: log.terms.at(-1) ?? null },
+      }),
     advance: ({ args }) =>
       advance(story, () => session.deadline, Number(args[0]), () => step({ type: "tick" })),
     stall({ args }) {
@@ -164,10 +204,12 @@ function helloFrom(log: FakeDatabase, changes: Command["options"]): Hello {
     secret,
     database = "default",
     databaseId = "d",
-    versions = "1",
+    versions = "2",
     node = "b",
     mode = "logical",
     resync = "false",
+    candidate = "false",
+    handover = "false",
     run,
     epoch,
   } = changes;
@@ -185,13 +227,43 @@ function helloFrom(log: FakeDatabase, changes: Command["options"]): Hello {
       ...(epoch === undefined ? {} : { epoch: epochOf(Number(epoch)) }),
     },
     resync: resync === "true",
+    autoFailover: candidate === "true",
+    handover: handover === "true" ? handoverId : null,
   };
+}
+
+const handoverId = "6".repeat(32);
+
+function nodeOf(digit: string): KnownNode {
+  const { nodeId, nodeName, httpUrl, wireAddress } = identityOf(digit);
+  return { nodeId, nodeName, httpUrl, wireAddress };
+}
+
+/** A message of a handover, whichever side sends it. */
+function handoverMessage(type: string | undefined, log: FakeDatabase): Message {
+  const id = handoverId, message = "a sentence";
+  switch (type) {
+    case "prepare":
+      return { type, id, position: log.last };
+    case "prepared":
+      return { type, id, wireAddress: ":5501" };
+    case "promoted":
+      return { type, id, term: log.terms.at(-1) as TermRecord };
+    case "abort":
+      return { type, id, message };
+    case "declined":
+      return { type, id, code: "port_in_use", message };
+    case "takeOver":
+      return { type, id };
+    default:
+      return { type: "commit", id };
+  }
 }
 
 function proofFrom(hello: Hello | null, secret: string | undefined): Message {
   if (hello === null || secret === undefined) return { type: "proof" };
   const facts = {
-    version: 1,
+    version: 2,
     followerNonce: hello.nonce,
     leaderNonce: new Uint8Array(32).fill(2),
     followerNodeId: hello.nodeId,
@@ -204,7 +276,7 @@ function proofFrom(hello: Hello | null, secret: string | undefined): Message {
 /** The surroundings of a follower whose choices are all the same. */
 export function followerContext(log: FakeDatabase, secret: string | null): FollowerContext {
   return {
-    identity: identityOf("b"),
+    identity: () => identityOf("b"),
     instance: "1".repeat(32),
     databaseId: () => theDatabase,
     secret,
@@ -216,6 +288,14 @@ export function followerContext(log: FakeDatabase, secret: string | null): Follo
 
 function told(effect: LeaderEffect): string {
   switch (effect.type) {
+    case "claim":
+      return `claim of ${effect.hello.nodeName}`;
+    case "state":
+      return `state?${effect.handover === null ? "" : ` what became of ${effect.handover.slice(0, 1)}?`}`;
+    case "sign":
+      return "sign of life";
+    case "handover":
+      return `handover: ${line(effect.message)}`;
     case "send":
       return `send ${line(effect.message)}`;
     case "admit":

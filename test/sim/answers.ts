@@ -17,6 +17,7 @@ export interface Told {
 /** Codes that a client may see, each with its status (the HTTP contract). */
 const statuses: ReadonlyMap<string, number> = new Map([
   ["bad_request", 400],
+  ["setting_invalid", 400],
   ["reserved_id", 400],
   ["not_found", 404],
   ["collection_not_found", 404],
@@ -25,6 +26,14 @@ const statuses: ReadonlyMap<string, number> = new Map([
   ["conflict", 409],
   ["leader_active", 409],
   ["stale_epoch", 409],
+  ["no_lease", 409],
+  ["behind_final_position", 409],
+  ["second_candidate", 409],
+  ["wrong_database", 409],
+  ["ahead", 409],
+  ["diverged", 409],
+  ["corrupt", 409],
+  ["gap", 409],
   ["position_lost", 409],
   ["precondition_failed", 412],
   ["payload_too_large", 413],
@@ -34,8 +43,11 @@ const statuses: ReadonlyMap<string, number> = new Map([
   ["closing", 503],
   ["not_ready", 503],
   ["not_caught_up", 503],
+  ["unreachable", 503],
+  ["going_away", 503],
   ["replication_timeout", 504],
   ["outcome_unknown", 504],
+  ["timeout", 503],
   ["disk_full", 507],
 ]);
 
@@ -45,6 +57,8 @@ const anyWrite: ReadonlyMap<string, Outcome> = new Map([
   ["read_only", "refused"],
   ["busy", "refused"],
   ["closing", "refused"],
+  // a follower could not reach its leader to pass it on
+  ["not_ready", "refused"],
   ["disk_full", "refused"],
   ["replication_timeout", "kept"],
   ["outcome_unknown", "unknown"],

@@ -82,7 +82,7 @@ export function bad(
     whenLost: "refused",
     judge(answer) {
       const taken = answer.code === code || answer.code === "closing" ||
-        (answer.code === "not_leader" && ask.method !== "GET");
+        (ask.method !== "GET" && ["not_leader", "not_ready", "outcome_unknown"].includes(answer.code ?? ""));
       check(taken, () => `${ask.method} ${ask.path} is to be refused with ${code}: ${brief(answer)}`);
       return { writes: all(intents, "refused"), reads: [] };
     },

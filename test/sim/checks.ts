@@ -1,18 +1,24 @@
 /** All checkers of a world, and when each of them looks. */
+import { limits } from "../../src/base/limits.ts";
 import type { Tasks } from "../../src/runtime/workers.ts";
 import type { SnapshotMade, SnapshotOrder } from "../../src/storage/sqlite/make_snapshot.ts";
 import { checkContent, checkConverged } from "./content_check.ts";
 import type { Cluster, Machine } from "./cluster.ts";
 import { FollowersCheck } from "./followers_check.ts";
+import { HandoverCheck } from "./handover_check.ts";
 import { History } from "./history.ts";
+import { LeadershipCheck } from "./leadership_check.ts";
 import { Promises } from "./promises.ts";
-import { checkRead } from "./read_check.ts";
+import { checkBehind, checkRead } from "./read_check.ts";
 import { Replay } from "./replay.ts";
 import { RescuedCheck } from "./rescued_check.ts";
 import { RetentionCheck } from "./retention_check.ts";
 import { wallStart } from "./sim_process.ts";
 import type { Swarm } from "./swarm.ts";
-import { type Observed, type ReadSeen, Violation, type Write } from "./types.ts";
+import { SyncCandidates } from "./sync_candidates.ts";
+import type { Begin } from "./transitions_watch.ts";
+import { Troubles } from "./troubles.ts";
+import { type Observed, type ReadSeen, type RefusedRead, Violation, type Write } from "./types.ts";
 import type { World } from "./world.ts";
 import { WrittenTags } from "./written_tags.ts";
 
@@ -22,6 +28,11 @@ const contentEvery = 500;
 export class Checks {
   readonly history: History;
   readonly promises: Promises;
+  readonly leadership: LeadershipCheck;
+  readonly handovers: HandoverCheck;
+  readonly troubles: Troubles;
+  readonly #now: () => number;
+  readonly #candidates = new SyncCandidates();
   readonly #swarm: Swarm;
   readonly #tags: WrittenTags;
   readonly #replay: Replay;
@@ -33,28 +44,29 @@ export class Checks {
   #untilContent = contentEvery;
   /** What nodes did, added up over their processes. */
   readonly counts: Record<string, number> = {};
-  /** The newest epoch in which anything was written. */
-  newestEpoch = 0;
-  /** Virtual ms of the last failover or restore; null: there was none. */
-  lossBefore: number | null = null;
 
   constructor(world: World, swarm: Swarm, cluster: () => Cluster) {
     this.#swarm = swarm;
-    const history = this.history = new History(() => world.now);
-    history.onEntry(({ run, operations }) => {
-      this.newestEpoch = Math.max(this.newestEpoch, run.epoch);
+    const now = this.#now = () => world.now, history = this.history = new History(now);
+    const machineOf = (nodeId: string): string | null => this.#machineOf.get(nodeId) ?? null;
+    history.allowCollisions();
+    this.troubles = new Troubles(now);
+    this.handovers = new HandoverCheck(history);
+    this.leadership = new LeadershipCheck({ history, machineOf });
+    history.onEntry(({ operations }) => {
       this.#count(operations[0]?.kind === "term" ? "runs" : "entries");
     });
     history.onRollback(({ why }) => this.#count(why));
     // Right after a node took over another history it may show something of the old one.
     history.onRollback(() => this.#untilContent = 0);
     const tags = this.#tags = new WrittenTags(history), replay = this.#replay = new Replay(history);
-    this.promises = new Promises({ history, replay, tags });
-    this.#followers = new FollowersCheck({
+    this.promises = new Promises({
       history,
-      now: () => world.now,
-      machineOf: (nodeId) => this.#machineOf.get(nodeId) ?? null,
+      replay,
+      tags,
+      candidatesOf: (machine, at) => this.#candidates.at(machine, at),
     });
+    this.#followers = new FollowersCheck({ history, now, machineOf });
     const rescued = (name: string) => cluster().machine(name).disk.rescued();
     this.#rescued = new RescuedCheck({ history, replay, rescued });
     this.#retention = new RetentionCheck(history);
@@ -86,10 +98,13 @@ export class Checks {
     if (observed === null || process === null) return;
     const { log } = observed.storage, before = this.history.tip(machine.name);
     this.history.observe(observed);
-    const { logBytesMax, logAgeMs } = this.#swarm;
+    const tip = this.history.tip(machine.name);
+    if (tip !== before) this.leadership.holds(machine.name, tip);
+    const { logBytesMax, logAgeMs, required } = this.#swarm;
+    if (required > 0) this.#candidates.look(machine, this.#now());
     const wallMs = Math.floor(wallStart + process.now * clock.rate + clock.wallOffsetMs);
     this.#retention.check(observed, { logBytesMax, logAgeMs, wallMs });
-    if (this.history.tip(machine.name) !== before || log.last.seq === 0) this.#acknowledged(cluster);
+    if (tip !== before || log.last.seq === 0) this.#acknowledged(cluster);
     else this.#heard(observed);
     if (--this.#untilContent > 0) return;
     this.#untilContent = contentEvery;
@@ -109,12 +124,61 @@ export class Checks {
     for (const { observed } of cluster.machines) if (observed !== null) this.#followers.check(observed);
   }
 
+  /** A node of `machine` is about to begin a run. */
+  begins(machine: Machine, begin: Begin, cluster: Cluster): void {
+    this.leadership.begins(machine.name, begin);
+    if (begin.cause === "failover") this.#silence(machine, cluster);
+    if (begin.cause === "raise") this.#raise(machine, cluster);
+  }
+
+  /** It goes above a higher epoch because nobody leads in it: nobody may then who could be asked. */
+  #raise({ name, node, process }: Machine, cluster: Cluster): void {
+    const own = node?.role.leadership?.epoch ?? Infinity, from = this.#now() - limits.claimAskMs - 1_000;
+    const { flipRate, link } = this.#swarm;
+    if (flipRate > 0 || 5 * link.delayMs.max > 200) return;
+    for (const other of cluster.machines) {
+      const { role, storage } = other.node ?? {}, last = storage?.log.last;
+      // Of an epoch without an entry nobody is told.
+      const theirs = role?.leadership?.epoch === last?.epoch ? last?.epoch ?? -1 : -1;
+      if (other.name === name || theirs <= own || this.troubles.since(from, name, other.name) !== null) {
+        continue;
+      }
+      if (this.troubles.since(from, other.name, name) !== null) continue;
+      throw new Violation(
+        "failover",
+        `${process?.name} goes above epoch ${theirs}, in which ${other.name} leads`,
+      );
+    }
+  }
+
+  /** It says that its leader is silent: something the world knows of must be the reason. */
+  #silence({ name, node, process }: Machine, cluster: Cluster): void {
+    const { leader, autoFailover } = node?.replication ?? {}, { heartbeatMs, flipRate, link } = this.#swarm;
+    this.#count("failovers");
+    // On a line so long that a last attempt cannot be answered in time everything may look like silence.
+    const tooFar = 5 * link.delayMs.max > Math.max(heartbeatMs, 200);
+    if (!leader || !autoFailover || flipRate > 0 || tooFar) return;
+    const { role } = cluster.machine(leader.nodeName).node ?? {};
+    if (role?.leadership === null) return; // it leads no more
+    // The silence, the last attempt, and what was under way.
+    const from = this.#now() - 1.05 * autoFailover.silenceMs - 2 * Math.max(heartbeatMs, 200) - 500;
+    if (this.troubles.since(from, leader.nodeName, name) !== null) return;
+    throw new Violation(
+      "failover",
+      `${process?.name} takes over from ${leader.nodeName}, which was not silent`,
+    );
+  }
+
   written(write: Write, answeredAt: number | null): void {
     this.promises.record(write, answeredAt ?? write.knownAt);
   }
 
   read(read: ReadSeen): void {
     checkRead(read, this.#options);
+  }
+
+  behind(refused: RefusedRead): void {
+    checkBehind(refused, this.#options);
   }
 
   /** A process ended, or the world did: what it says of itself must be what can be said of a healthy stream. */
@@ -142,7 +206,11 @@ export class Checks {
     for (const machine of cluster.machines) this.ended(machine);
     this.#rescued.final();
     const rescued = this.#rescued.read(cluster.machines.map(({ name }) => name));
-    this.promises.final({ leader, rescued, lossBefore: this.lossBefore });
+    this.promises.final({
+      leader,
+      rescued,
+      mayLack: (tip, entry) => this.leadership.mayLack(tip, entry),
+    });
   }
 
   #count(name: string, by = 1): void {

@@ -4,7 +4,7 @@ import type { Chance } from "./chance.ts";
 import { ClientMemory, OwnDocument } from "./client_memory.ts";
 import type { ClientWorld } from "./client_world.ts";
 import { RequestMaker } from "./request_maker.ts";
-import { all, type Judged, type Request } from "./requests.ts";
+import { all, getAfter, type Judged, type Request } from "./requests.ts";
 import { type Reply, Violation } from "./types.ts";
 import { type RequestKind, requestKinds, thinkMs, type WorkloadOptions } from "./workload.ts";
 
@@ -73,12 +73,19 @@ export class Client {
   async #carryOut(request: Request, machine: string): Promise<void> {
     const world = this.#world, sentAt = world.now, required = world.required(machine);
     const reply = await world.request(this.name, world.url(machine), request.ask);
-    const judged = this.#judge(request, machine, reply), knownAt = world.now;
+    const judged = this.#judge(request, machine, reply), knownAt = world.now, client = this.name;
+    const applied = reply.kind === "answer" && reply.answer.headers.get("x-dfdb-applied") === "true";
+    const passedOn = world.forwards === true ? { forwarded: true, applied } : {};
     for (const write of judged.writes) {
       this.counts.outcomes[write.outcome]++;
-      world.written({ machine, sentAt, knownAt, required, ...write });
+      world.written({ machine, sentAt, knownAt, required, ...passedOn, ...write });
     }
-    for (const read of judged.reads) world.read({ client: this.name, machine, sentAt, knownAt, ...read });
+    // What a write that was passed on found, it found elsewhere.
+    const reads = world.forwards === true && request.intents.length > 0 ? [] : judged.reads;
+    for (const read of reads) world.read({ client, machine, sentAt, knownAt, ...read });
+    if (judged.behind !== undefined) world.behind?.({ client, machine, sentAt, knownAt, ...judged.behind });
+    const own = applied ? ownWrite(judged) : null;
+    if (own !== null && this.#draw.flip(0.5)) await this.#carryOut(own, machine);
   }
 
   /** What a reply says; of one that can never be: nothing is known then. */
@@ -120,6 +127,14 @@ export class Client {
     this.#next = null;
     return next;
   }
+}
+
+/** Reads what was written, where it can be read now; null: it was not one document. */
+function ownWrite({ writes: [write, more] }: Judged): Request | null {
+  const document = write?.documents[0];
+  if (write === undefined || more !== undefined || document === undefined) return null;
+  const { position } = write, { collection, id } = document;
+  return position === null || id === null ? null : getAfter({ collection, id }, position);
 }
 
 /** What is known of a request without an answer, or with one that means nothing. */

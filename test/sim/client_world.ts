@@ -1,6 +1,6 @@
 /** What a client has around it; the simulator implements it, tests fake it. */
 import type { Chance } from "./chance.ts";
-import type { Ask, ReadSeen, Reply, Violation, Write } from "./types.ts";
+import type { Ask, ReadSeen, RefusedRead, Reply, Violation, Write } from "./types.ts";
 
 export interface ClientWorld {
   /** Virtual ms. */
@@ -17,8 +17,12 @@ export interface ClientWorld {
   url(machine: string): string;
   /** Followers that must hold a write before `machine` answers it. */
   required(machine: string): number;
+  /** Followers pass writes on to their leader. */
+  readonly forwards?: boolean;
   written(write: Write): void;
   read(read: ReadSeen): void;
+  /** A read that was to be of a position, or of a later one, was refused. */
+  behind?(refused: RefusedRead): void;
   /** An answer that can never be. */
   unexpected(violation: Violation): void;
 }

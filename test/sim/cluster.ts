@@ -18,7 +18,7 @@ import type { World } from "./world.ts";
 export const httpPort = 5000;
 export const wirePort = 5500;
 
-/** Part of the command line that changes between starts. */
+/** Part of the command line that may change between starts. What a node was, it is again, whatever this says, unless it is forced. */
 export type Command = { readonly role: "leader" } | { readonly role: "follower"; readonly leader: string };
 
 export interface ClusterOptions {
@@ -27,6 +27,8 @@ export interface ClusterOptions {
   readonly swarm: Swarm;
   /** Folder for the data of all machines. */
   readonly root: string;
+  /** A process of `machine` begins; `forced`: with the role of its command line. */
+  readonly onProcess?: (machine: Machine, forced: boolean) => void;
   /** A process of `machine` has ended; `last` as it was, null before it had started. True: the image is kept. */
   readonly onEnd: (machine: Machine, last: Observed | null, image: DiskImage) => boolean;
   /** A node has started; everything that its log holds is there. */
@@ -49,11 +51,17 @@ export class Machine {
   readonly disk: SimDisk;
   readonly clock: MachineClock;
   command: Command;
+  /** The next start takes the role of the command line, once. */
+  forceRole = false;
+  /** Silence after which it takes over, by its command line, ms; null: never. */
+  silenceMs: number | null = null;
   process: SimProcess | null = null;
   node: RunningNode | null = null;
   observed: Observed | null = null;
   /** The next label at which the process is to die. */
   crashAt: { readonly label: RegExp; skip: number; readonly how: Death } | null = null;
+  /** Called at each label. */
+  atLabel: ((label: string) => void) | null = null;
   /** How often a process died at which label. */
   readonly deaths = new Map<string, number>();
   /** Why the last start failed; null: it did not. */
@@ -97,14 +105,18 @@ export class Machine {
     });
     this.process = process;
     this.startFailure = null;
-    world.say(() => `${process.name} starts as ${JSON.stringify(this.command)}`);
-    process.later(1, () => void this.#run(process));
+    const forced = this.forceRole;
+    world.say(() => `${process.name} starts as ${JSON.stringify(this.command)}${forced ? ", forced" : ""}`);
+    const settings = this.#settings();
+    this.forceRole = false;
+    this.#options.onProcess?.(this, forced);
+    process.later(1, () => void this.#run(process, settings));
   }
 
-  async #run(process: SimProcess): Promise<void> {
+  async #run(process: SimProcess, settings: Settings): Promise<void> {
     const { world } = this.#options;
     try {
-      const node = await startNode(process.runtime, this.#settings(), this.#logger(process));
+      const node = await startNode(process.runtime, settings, this.#logger(process));
       if (!process.alive) return;
       for (const own of nodeHooks) own(node);
       this.node = node;
@@ -177,6 +189,7 @@ export class Machine {
 
   #atLabel(process: SimProcess, label: string): void {
     if (process !== this.process) return;
+    this.atLabel?.(label);
     const { crashAt } = this;
     if (crashAt !== null && crashAt.label.test(label) && crashAt.skip-- <= 0) {
       this.deaths.set(label, (this.deaths.get(label) ?? 0) + 1);
@@ -211,6 +224,8 @@ export class Machine {
       port: `${httpPort}`,
       ...(command.role === "follower" ? { "leader-host": command.leader, "leader-port": `${wirePort}` } : {}),
       ...(swarm.secret ? { "replication-secret": "between us" } : {}),
+      ...(this.forceRole ? { "force-role": true } : {}),
+      ...(swarm.forwardWrites ? { "forward-writes": true } : {}),
       ...(swarm.required > 0 ? { "min-sync-replicas": `${swarm.required}` } : {}),
     };
     const {
@@ -220,6 +235,7 @@ export class Machine {
       logAgeMs,
       snapshotAboveEntries,
       snapshotBytesPerSecond,
+      leaderStartMs,
     } = swarm;
     return {
       ...readSettings({ flags, env: {}, file: null }),
@@ -229,6 +245,8 @@ export class Machine {
       logAgeMs,
       snapshotAboveEntries,
       snapshotBytesPerSecond,
+      leaderStartMs,
+      autoFailoverMs: swarm.secret ? this.silenceMs : null,
     };
   }
 
@@ -240,22 +258,38 @@ export class Machine {
   }
 }
 
-/** All machines, and whom their operator means to lead. */
+/** All machines, and who of them leads. */
 export class Cluster {
   readonly machines: readonly Machine[];
-  /** The machine that leads, or will when it is up again. */
-  leader: Machine;
+  #last: Machine;
 
   constructor(options: ClusterOptions) {
     this.machines = Array.from({ length: options.swarm.machines }, (_, i) => {
       const command: Command = i === 0 ? { role: "leader" } : { role: "follower", leader: "n1" };
       return new Machine(`n${i + 1}`, command, options);
     });
-    this.leader = this.machines[0] as Machine;
+    this.#last = this.machines[0] as Machine;
+    const candidate = this.machines[1];
+    if (candidate !== undefined) candidate.silenceMs = options.swarm.silenceMs;
+  }
+
+  /** Who leads under the highest epoch; while nobody does, who did last. */
+  get leader(): Machine {
+    for (const machine of this.leaders) {
+      if (this.#last === machine) continue;
+      if (epochOf(machine) > epochOf(this.#last)) this.#last = machine;
+    }
+    return this.#last;
+  }
+
+  /** All that lead: while a line is cut, or one is told the news, there may be several. */
+  get leaders(): readonly Machine[] {
+    return this.machines.filter(({ node }) => node !== null && node.role.leadership !== null);
   }
 
   get followers(): readonly Machine[] {
-    return this.machines.filter((machine) => machine !== this.leader);
+    const { leader } = this;
+    return this.machines.filter((machine) => machine !== leader);
   }
 
   machine(name: string): Machine {
@@ -267,4 +301,9 @@ export class Cluster {
   running(): readonly Machine[] {
     return this.machines.filter(({ node }) => node !== null);
   }
+}
+
+/** Under which it leads; -1: it does not. */
+function epochOf({ node }: Machine): number {
+  return node?.role.leadership?.epoch ?? -1;
 }

@@ -3,7 +3,7 @@ import type { Checks } from "./checks.ts";
 import type { Client } from "./client.ts";
 import type { Cluster, Machine } from "./cluster.ts";
 import type { Nemesis } from "./nemesis.ts";
-import { changeTo, type OperationParts } from "./operations.ts";
+import type { OperationParts } from "./operations.ts";
 import type { Operator } from "./operator.ts";
 import type { Swarm } from "./swarm.ts";
 import { type Observed, Violation } from "./types.ts";
@@ -28,59 +28,101 @@ export async function comeToRest(parts: RestParts): Promise<void> {
   await reached(world, "operations end", () => !nemesis.operating);
   nemesis.stop();
   await reached(world, "all nodes are up", () => cluster.machines.every(({ node }) => node !== null));
-  await settled(parts, () => true);
+  await settled(parts, () => cluster.leaders.length === 1);
   await world.pass(2_000);
   for (const client of clients) client.stop();
   await reached(world, "all clients are answered", () => clients.every(({ running }) => !running));
-  await settled(parts, () => equal(cluster));
+  await settled(parts, () => cluster.leaders.length === 1 && equal(cluster, world));
   // Long enough for an acknowledgement of the last entry.
   await world.pass(2 * swarm.heartbeatMs + 1_000);
   checks.final(cluster.leader.observed as Observed, cluster);
   for (const machine of [...cluster.followers, cluster.leader]) await stopped(world, machine, nemesis);
 }
 
-/** All hold what the leader holds. */
-function equal({ machines, leader }: Cluster): boolean {
+/** All hold what the leader holds, and none stands still: who does may have a write before it. */
+function equal({ machines, leader }: Cluster, { now }: World): boolean {
   const end = leader.node?.storage.log.last;
-  return machines.every(({ node }) => {
+  return machines.every(({ node, process }) => {
     const own = node?.storage.log.last;
-    return own !== undefined && own.seq === end?.seq && own.chain === end.chain;
+    return own !== undefined && own.seq === end?.seq && own.chain === end.chain &&
+      (process?.busyUntil ?? 0) <= now;
   });
 }
 
 /**
  * Waits until the leader is writable and `done` holds, and does meanwhile what an operator is told to do: what is read-only by his word
- * becomes writable, what followers may know and nobody told is given up at last, and a node of a newer epoch leads.
+ * becomes writable, what followers may know and nobody told is given up at last. Where an operator has made leaders followers, one
+ * follower is promoted when nobody leads. Who leads is settled by the nodes themselves.
  */
 async function settled(parts: RestParts, done: () => boolean): Promise<void> {
-  const { world, cluster, operator, checks } = parts, until = world.now + boundMs;
+  const { world, cluster } = parts, until = world.now + boundMs;
   for (let tries = 0;; tries++) {
     const { leader } = cluster, reason = leader.node?.role.readOnly.reason ?? null;
-    if (leader.node !== null && reason === null && done()) return;
+    if (leader.node !== null && leader.node.role.leadership !== null && reason === null && done()) return;
     if (world.now > until) {
       throw new Violation(
         "liveness",
         `not at rest within ${boundMs / 1000} s; read-only: ${reason}. ${describe(cluster)}`,
       );
     }
-    const newer = cluster.followers.find((machine) => epochOf(machine) > epochOf(leader));
-    if (tries % 20 === 19 && newer !== undefined) await asked(world, changeTo(parts.operation, newer));
-    else if (reason === "operator") await asked(world, operator.readWrite(leader.name));
-    else if ((reason === "behind_followers" || isAhead(cluster)) && tries % 20 === 19) {
-      await asked(world, operator.acceptLoss(leader.name));
-      checks.lossBefore = world.now;
-    }
+    await helped(parts, tries % 20 === 19);
     await world.until(() => done() && cluster.leader.node?.role.readOnly.reason === null, 1_000);
   }
+}
+
+/** `patient`: the nodes had time enough to help themselves. */
+async function helped(parts: RestParts, patient: boolean): Promise<void> {
+  const { world, cluster, operator, nemesis, checks } = parts,
+    { leader } = cluster,
+    reason = leader.node?.role.readOnly.reason ?? null;
+  if (cluster.leaders.length === 0) {
+    if (patient && nemesis.demoted) await asked(world, operator.promote(newest(cluster).name, true));
+  } else if (reason === "handover_in_doubt" && patient && nemesis.demoted) {
+    // Whoever was told to lead was made a follower: only an operator knows that.
+    checks.leadership.begins(leader.name, { cause: "forced", over: false });
+    await asked(world, operator.readWrite(leader.name, true));
+  } else if (reason === "operator") await asked(world, operator.readWrite(leader.name));
+  else if ((reason === "behind_followers" || isAhead(cluster)) && patient) {
+    await asked(world, operator.acceptLoss(leader.name));
+  } else if (patient) { for (const machine of cluster.followers) await pointed(parts, machine); }
+}
+
+/** A follower that was never told of the leader gets another command line; of several candidates one stays. */
+async function pointed({ world, cluster, operator, nemesis }: RestParts, machine: Machine): Promise<void> {
+  const nodesOf = async (name: string) => {
+    const status = await asked(world, operator.status(name));
+    return status?.["nodes"] as
+      | readonly { readonly nodeId: string; readonly candidate: boolean }[]
+      | undefined;
+  };
+  const { leader } = cluster, nodeId = machine.node?.nodeId;
+  if (machine.node?.replication.following?.status().state === "streaming") return;
+  const others = (await nodesOf(machine.name))?.some((node) => node.nodeId === leader.node?.nodeId);
+  const candidate = (await nodesOf(leader.name))?.find((node) => node.candidate && node.nodeId !== nodeId);
+  if (candidate !== undefined && machine.node?.replication.autoFailover !== null) {
+    machine.silenceMs = null;
+    await asked(world, operator.disableAutoFailover(machine.name));
+    return;
+  }
+  if (others !== false) return;
+  nemesis.hold(machine, true);
+  await asked(world, machine.stop());
+  machine.command = { role: "follower", leader: leader.name };
+  nemesis.hold(machine, false);
+}
+
+/** Who holds most of the newest epoch. */
+function newest({ machines }: Cluster): Machine {
+  const rank = ({ node }: Machine): number => {
+    const last = node?.storage.log.last;
+    return last === undefined ? -1 : last.epoch * 1e9 + last.seq;
+  };
+  return machines.reduce((best, machine) => rank(machine) > rank(best) ? machine : best);
 }
 
 /** A follower holds what its leader lacks, and the leader has gone on since. */
 function isAhead({ followers }: Cluster): boolean {
   return followers.some(({ node }) => node?.replication.following?.status().state === "ahead");
-}
-
-function epochOf({ node }: Machine): number {
-  return node?.storage.log.last.epoch ?? 0;
 }
 
 /** Lets the world go on until it is answered. */
@@ -114,7 +156,7 @@ function describe({ machines }: Cluster): string {
     const last = node?.storage.log.last, status = node?.replication.following?.status();
     const where = last === undefined ? "down" : `${last.epoch}.${last.run.slice(0, 8)}-${last.seq}`;
     const how = status === undefined
-      ? node?.role.kind
+      ? `${node?.role.kind} ${node?.role.leadership?.epoch ?? ""} ${node?.role.readOnly.reason ?? ""}`
       : `${status.state} ${status.lastError?.code ?? ""} ${status.lastError?.message ?? ""}`;
     return `${name} (${command.role}) ${where} ${how}`;
   }).join("; ");

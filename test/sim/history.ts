@@ -62,6 +62,7 @@ export class History {
   readonly #onEntry: ((entry: Entry) => void)[] = [];
   readonly #onRollback: ((rollback: Rollback) => void)[] = [];
   #forks = false;
+  #collisions = false;
 
   /** `now`: virtual ms. */
   constructor(now: () => number) {
@@ -82,6 +83,11 @@ export class History {
   /** One epoch may fork from now on: an older leader was restored with everything that could have told it. */
   allowFork(): void {
     this.#forks = true;
+  }
+
+  /** One epoch may have two writers, each of which began it: who may do so is for others to judge. */
+  allowCollisions(): void {
+    this.#collisions = true;
   }
 
   /**
@@ -134,6 +140,16 @@ export class History {
   /** The entry of a position or etag as clients are told them; null: nobody ever had it. */
   byToken(token: string): Entry | null {
     return this.#tokens.get(token) ?? null;
+  }
+
+  /** The first run of a node in an epoch; null: it never led in it. */
+  runOf(epoch: number, nodeId: string): Run | null {
+    return [...this.#runs.values()].find((run) => run.epoch === epoch && run.nodeId === nodeId) ?? null;
+  }
+
+  /** Name of the machine that writes a run; null: not known. */
+  writerOf({ id }: Run): string | null {
+    return this.#processes.get(id)?.machine ?? null;
   }
 
   /** The entry right after which `position` is; null: nobody ever had it, or with another chain. */
@@ -205,7 +221,8 @@ export class History {
       heldAt: new Map(),
     };
     const place = `${entry.run.epoch}-${seq}`, other = this.#places.get(place);
-    if (other !== undefined && !this.#forks) {
+    const collides = this.#collisions && other !== undefined && other.run.nodeId !== entry.run.nodeId;
+    if (other !== undefined && !this.#forks && !collides) {
       throw wrong(`epoch ${entry.run.epoch} forks: ${told(other)} is there too`);
     }
     this.#places.set(place, entry);
@@ -243,8 +260,9 @@ export class History {
     if (id !== term.run || epoch !== term.epoch) throw wrong("the term that it begins is not its own");
     if (this.#runs.has(id)) throw wrong(`run ${id.slice(0, 8)} begins a second time`);
     if (epoch < parent.run.epoch) throw wrong(`epoch ${epoch} begins after epoch ${parent.run.epoch}`);
-    const writer = this.#writers.get(epoch) ?? nodeId;
-    if (writer !== nodeId && (!this.#forks || parent.run.epoch === epoch)) {
+    const begins = parent.run.epoch < epoch;
+    const writer = begins ? this.#writers.get(epoch) ?? nodeId : parent.run.nodeId;
+    if (writer !== nodeId && !(begins && (this.#forks || this.#collisions))) {
       throw wrong(`epoch ${epoch} has two writers: ${writer.slice(0, 8)} and ${nodeId.slice(0, 8)}`);
     }
     this.#writers.set(epoch, writer);

@@ -3,12 +3,24 @@ import { resyncCrashPoints } from "../../src/node/crash_points.ts";
 import { snapshotCrashPoints, storageCrashPoints } from "../../src/storage/sqlite/crash_points.ts";
 import type { Chance } from "./chance.ts";
 import type { Cluster, Machine } from "./cluster.ts";
-import { changeLeader, handOver, type OperationParts, readOnlyForAWhile } from "./operations.ts";
+import type { HandoverCheck } from "./handover_check.ts";
+import {
+  autoFailover,
+  changeLeader,
+  handOver,
+  type OperationParts,
+  otherCommand,
+  promoteBeside,
+  readOnlyForAWhile,
+  splitPromote,
+} from "./operations.ts";
+import type { Link } from "./links.ts";
 import type { Operator } from "./operator.ts";
 import type { Restores } from "./restores.ts";
 import type { SimNetwork } from "./sim_net.ts";
 import type { FaultKind, Swarm } from "./swarm.ts";
 import { faultKinds } from "./swarm.ts";
+import type { Troubles } from "./troubles.ts";
 import type { World } from "./world.ts";
 
 export interface NemesisParts {
@@ -20,15 +32,26 @@ export interface NemesisParts {
   readonly restores: Restores;
   /** Names of the hosts of clients. */
   readonly hosts: readonly string[];
-  /** The leadership moved without all that was written: promises of before may be broken. */
-  readonly onLoss: () => void;
-  /** The newest epoch in which anything was written. */
-  readonly newestEpoch: () => number;
+  readonly handovers: HandoverCheck;
+  readonly troubles: Troubles;
   /** A machine was told to take a new copy. */
   readonly onCopy: (machine: Machine) => void;
 }
 
-const labels: readonly string[] = [...storageCrashPoints, ...snapshotCrashPoints, ...resyncCrashPoints];
+/** Those of who leads. */
+const leadership: readonly string[] = [
+  "promote:listening",
+  "promote:kept",
+  "promote:begun",
+  "handover:stored",
+];
+
+const labels: readonly string[] = [
+  ...storageCrashPoints,
+  ...snapshotCrashPoints,
+  ...resyncCrashPoints,
+  ...leadership,
+];
 
 /** Those that every world meets. */
 const usual: readonly string[] = ["commit:", "apply:", "trim:", "close:", "checkpoint:", "reclaim:"];
@@ -49,6 +72,8 @@ export class Nemesis {
   /** One operation on the leadership at a time. */
   #operating = false;
   #over = false;
+  /** An operator has made a follower of somebody: it may be that nobody leads. */
+  demoted = false;
 
   constructor(parts: NemesisParts) {
     this.#parts = parts;
@@ -120,8 +145,13 @@ export class Nemesis {
         return this.#onMachine((machine) => void this.#stop(machine));
       case "stall":
         return this.#onMachine((machine) =>
-          machine.process?.work(this.#draw.pick([60, 400, 3_000, 30_000]) * this.#draw.float())
+          this.#stall(machine, this.#draw.pick([60, 400, 3_000, 30_000]) * this.#draw.float())
         );
+      case "leaderStall":
+        return this.#longStall();
+      case "leaderAway":
+      case "fullCandidate":
+        return this.#leaderAway(kind === "fullCandidate");
       case "cutLink":
       case "slowLink":
         return this.#onLink(kind);
@@ -150,9 +180,55 @@ export class Nemesis {
     return true;
   }
 
+  #stall(machine: Machine, ms: number): void {
+    const { troubles, world } = this.#parts, { process } = machine;
+    if (process === null) return;
+    process.work(ms);
+    // It comes after those before it.
+    troubles.at(machine.name, "a stall of", process.busyUntil - world.now);
+  }
+
+  /** Of the leader or another one, for longer than any silence. */
+  #longStall(): boolean {
+    const { cluster, swarm, world } = this.#parts;
+    const candidates = cluster.machines.filter(({ node }) =>
+      (node?.replication.autoFailover ?? null) !== null
+    );
+    const others = candidates.length > 0 ? candidates : cluster.machines;
+    const machine = this.#draw.flip(0.5) ? cluster.leader : this.#draw.pick(others);
+    if (machine.process === null) return false;
+    const ms = swarm.heartbeatMs * this.#draw.between(2, 12);
+    const again = ms + this.#draw.between(0, this.#draw.pick([1, 5, 50]));
+    this.#stall(machine, ms);
+    // What was begun right after the first one is not over.
+    if (this.#draw.flip(0.7)) world.at(null, again, () => this.#stall(machine, swarm.heartbeatMs * 2));
+    return true;
+  }
+
+  /** The leader is gone for longer than a silence; the disks of the others are full meanwhile, or not. */
+  #leaderAway(full: boolean): boolean {
+    const { cluster, swarm } = this.#parts, { leader, followers } = cluster;
+    if (this.#held.has(leader) || leader.process === null) return false;
+    this.hold(leader, true);
+    leader.end(this.#draw.pick(["kill", "power"]));
+    this.#lasting(() => this.hold(leader, false), swarm.heartbeatMs * this.#draw.between(2, 15));
+    if (!full) return true;
+    for (const { disk } of followers) {
+      disk.faults.full = true;
+      this.#lasting(() => void (disk.faults.full = false), swarm.heartbeatMs * this.#draw.between(2, 15));
+    }
+    return true;
+  }
+
   #crashAt(machine: Machine): void {
-    const how = this.#draw.flip(0.5) ? "power" : "kill",
-      begins = this.#draw.pick(this.#draw.flip(0.6) ? usual : this.#draw.flip(0.5) ? labels : areas);
+    const how = this.#draw.flip(0.5) ? "power" : "kill";
+    if (this.#draw.flip(0.3)) {
+      // All of them: who promotes itself first dies there.
+      const label = new RegExp(`^${this.#draw.pick(leadership)}`);
+      for (const each of this.#parts.cluster.running()) each.crashAt = { label, skip: 0, how };
+      return;
+    }
+    const begins = this.#draw.pick(this.#draw.flip(0.6) ? usual : this.#draw.flip(0.5) ? labels : areas);
     machine.crashAt = {
       label: new RegExp(`^${begins}`),
       skip: this.#draw.below(this.#draw.pick([1, 5, 20])),
@@ -172,15 +248,22 @@ export class Nemesis {
     const from = this.#draw.pick(names), to = this.#draw.pick(names);
     if (from === to) return false;
     const link = network.link(from, to);
+    const end = this.#parts.troubles.at([from, to], kind);
     if (kind === "cutLink") {
       link.cut = true;
-      this.#lasting(() => void (link.cut = false));
+      this.#lasting(() => {
+        link.cut = false;
+        end();
+      });
       return true;
     }
     const { bytesPerMs, delayMs } = link;
     if (this.#draw.flip(0.5)) link.bytesPerMs = this.#draw.pick([5, 50]);
     else link.delayMs = { min: 100, max: this.#draw.pick([500, 3_000]) };
-    this.#lasting(() => void Object.assign(link, { bytesPerMs, delayMs }));
+    this.#lasting(() => {
+      Object.assign(link, { bytesPerMs, delayMs });
+      end();
+    });
     return true;
   }
 
@@ -193,11 +276,30 @@ export class Nemesis {
       names.filter((to) => here.has(from) !== here.has(to)).map((to) => network.link(from, to))
     );
     if (links.length === 0) return false;
-    for (const link of links) link.cut = true;
-    this.#lasting(() => {
-      for (const link of links) link.cut = false;
-    });
+    this.#lasting(this.#cut(links));
     return true;
+  }
+
+  /** Returns what heals them. */
+  #cut(links: readonly Link[]): () => void {
+    const ends = links.map((link) => {
+      link.cut = true;
+      return this.#parts.troubles.at([link.from, link.to], "cut");
+    });
+    return () => {
+      for (const link of links) link.cut = false;
+      for (const end of ends) end();
+    };
+  }
+
+  /** Cuts a machine off from all others of the cluster, not from clients and operators; what is returned heals it. */
+  #isolate(machine: Machine): () => void {
+    const { network, cluster } = this.#parts, { name } = machine;
+    const others = cluster.machines.filter((other) => other !== machine);
+    const heal = this.#cut(
+      others.flatMap((other) => [network.link(name, other.name), network.link(other.name, name)]),
+    );
+    return this.#lasting(heal, 30_000);
   }
 
   #clockJump(): boolean {
@@ -220,7 +322,12 @@ export class Nemesis {
     } else {
       const max = this.#draw.pick([20, 500, 5_000]);
       disk.faults.slow = { min: 1, max };
-      this.#lasting(() => void (disk.faults.slow = null));
+      const end = this.#parts.troubles.at(machine.name, "a slow disk of");
+      this.#lasting(() => {
+        disk.faults.slow = null;
+        // It may be in the middle of a call.
+        this.#parts.world.at(null, max, end);
+      });
     }
     return true;
   }
@@ -228,25 +335,40 @@ export class Nemesis {
   /** What an operator does, for better or worse. */
   #operate(kind: FaultKind): boolean {
     if (this.#operating) return false;
-    const parts = this.operation,
-      operation = kind === "failover"
-        ? changeLeader(parts)
-        : kind === "startFollower"
-        ? handOver(parts)
-        : kind === "readOnly"
-        ? readOnlyForAWhile(parts)
-        : kind === "resync"
-        ? this.#resync()
-        : this.#parts.restores.restore(this.#draw, kind === "restoreLeader" ? "leader" : "follower");
+    const operation = this.#operation(kind);
     if (operation === null) return false;
     this.#operating = true;
     operation.catch((thrown) => this.#parts.world.fail(thrown)).finally(() => this.#operating = false);
     return true;
   }
 
+  #operation(kind: FaultKind): Promise<void> | null {
+    const parts = this.operation, isolate = (machine: Machine): () => void => this.#isolate(machine);
+    switch (kind) {
+      case "failover":
+        return changeLeader(parts);
+      case "promote":
+        return promoteBeside(parts);
+      case "handover":
+        return handOver({ ...parts, isolate });
+      case "splitPromote":
+        return splitPromote({ ...parts, isolate });
+      case "otherCommand":
+        return otherCommand(parts);
+      case "autoFailover":
+        return autoFailover(parts, this.#parts.swarm.heartbeatMs);
+      case "readOnly":
+        return readOnlyForAWhile(parts);
+      case "resync":
+        return this.#resync();
+      default:
+        return this.#parts.restores.restore(this.#draw, kind === "restoreLeader" ? "leader" : "follower");
+    }
+  }
+
   /** What operations on the leadership need. */
   get operation(): OperationParts {
-    return { ...this.#parts, nemesis: this, draw: this.#draw };
+    return { ...this.#parts, nemesis: this, draw: this.#draw, onDemoted: () => void (this.demoted = true) };
   }
 
   #resync(): Promise<void> | null {
@@ -258,12 +380,16 @@ export class Nemesis {
     return operator.resync(machine.name).then(() => {});
   }
 
-  /** `undo` after a while, or when all is put right. */
-  #lasting(undo: () => void): void {
+  /** `undo` in `ms`, or when all is put right, or when what is returned is called. */
+  #lasting(
+    undo: () => void,
+    ms = this.#draw.pick([300, 3_000, 15_000, 60_000]) * this.#draw.float(),
+  ): () => void {
     const once = (): void => {
       if (this.#undo.delete(once)) undo();
     };
     this.#undo.add(once);
-    this.#parts.world.at(null, this.#draw.pick([300, 3_000, 15_000, 60_000]) * this.#draw.float(), once);
+    this.#parts.world.at(null, ms, once);
+    return once;
   }
 }

@@ -8,6 +8,15 @@ import { Violation } from "./types.ts";
 /** `refused`: the node said no, or was not there: nothing changed. `unknown`: no answer came. */
 export type Change = "done" | "refused" | "unknown";
 
+export interface HandoverFigures {
+  readonly epoch: number;
+  readonly finalSeq: number;
+}
+
+export type HandedOver = { readonly kind: "done" } & HandoverFigures | {
+  readonly kind: "refused" | "unknown";
+};
+
 /** Sum and counts that a node made of its content. */
 export interface Checksums {
   readonly position: string;
@@ -43,8 +52,11 @@ export class Operator {
     return this.#change(machine, "read-only", undefined, { success: true, readOnly: true });
   }
 
-  readWrite(machine: string): Promise<Change> {
-    return this.#change(machine, "read-write", undefined, { success: true, readOnly: false });
+  readWrite(machine: string, force = false): Promise<Change> {
+    return this.#change(machine, "read-write", force ? { force } : undefined, {
+      success: true,
+      readOnly: false,
+    });
   }
 
   startLeader(machine: string, port: number, sharedSecret?: string): Promise<Change> {
@@ -56,6 +68,44 @@ export class Operator {
     const body = { host, port, ...(sharedSecret === undefined ? {} : { sharedSecret }) };
     const done = { success: true, role: "follower", leader: `${host}:${port}` };
     return this.#change(machine, "start-follower", body, done);
+  }
+
+  promote(machine: string, force: boolean): Promise<Change> {
+    const done = { success: true, newRole: "leader", port: Number.isSafeInteger, term: isTerm };
+    return this.#change(machine, "promote", force ? { force } : undefined, done);
+  }
+
+  /** From the leader `machine` to the follower `to`. */
+  async handover(machine: string, to: string, timeoutSeconds: number): Promise<HandedOver> {
+    let told: HandoverFigures | null = null;
+    const isLeader = (value: unknown): boolean => isObject(value) && value["nodeName"] === to;
+    const change = await this.#change(machine, "handover", { to, timeoutSeconds }, {
+      success: true,
+      finalSeq: Number.isSafeInteger,
+      epoch: Number.isSafeInteger,
+      newLeader: isLeader,
+      pausedMs: (value) => typeof value === "number" && value >= 0,
+    }, ({ body }) => told = { epoch: Number(body["epoch"]), finalSeq: Number(body["finalSeq"]) });
+    return change === "done" && told !== null ? { kind: "done", ...(told as HandoverFigures) } : {
+      kind: change === "refused" ? "refused" : "unknown",
+    };
+  }
+
+  /** Stops the handover that `machine` gives. */
+  async abortHandover(machine: string): Promise<Change> {
+    const ask: Ask = { method: "DELETE", path: "/replication/handover" };
+    return await this.#look(machine, ask, (answer) => told(answer).code === null ? "done" : "refused") ??
+      "unknown";
+  }
+
+  enableAutoFailover(machine: string, silenceMs: number): Promise<Change> {
+    const body = { silenceSeconds: silenceMs / 1_000 };
+    const done = { success: true, ...body, newLeaderPort: () => true };
+    return this.#change(machine, "auto-failover/enable", body, done);
+  }
+
+  disableAutoFailover(machine: string): Promise<Change> {
+    return this.#change(machine, "auto-failover/disable", undefined, { success: true });
   }
 
   acceptLoss(machine: string): Promise<Change> {
@@ -131,7 +181,13 @@ export class Operator {
     });
   }
 
-  async #change(machine: string, name: string, body: Json | undefined, done: Expected): Promise<Change> {
+  async #change(
+    machine: string,
+    name: string,
+    body: Json | undefined,
+    done: Expected,
+    read: (answer: Told) => void = () => {},
+  ): Promise<Change> {
     const path = `/replication/${name}`;
     this.refusal = null;
     const ask: Ask = { method: "POST", path, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
@@ -141,6 +197,7 @@ export class Operator {
       const answer = told(reply.answer);
       if (answer.code === null) {
         check(fits(answer, done), () => `not what ${name} answers: ${brief(answer)}`);
+        read(answer);
         return "done";
       }
       this.refusal = answer.code;

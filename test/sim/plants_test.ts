@@ -21,7 +21,7 @@ const expected: Readonly<Record<string, Expected>> = {
   time_of_apply: { checkers: ["content"] },
   sent_is_held: { checkers: ["followers", "promises"] },
   stale_ack: { checkers: ["promises"] },
-  timeout_is_success: { checkers: ["promises"] },
+  timeout_is_success: { seeds: 100, checkers: ["promises"] },
   ack_of_old_run: { firstSeed: 23, seeds: 60, checkers: ["followers", "promises"] },
   answer_before_commit: { checkers: ["promises", "reads", "client"] },
   dropped_from_group: { checkers: ["promises", "reads", "client"] },
@@ -36,13 +36,18 @@ const expected: Readonly<Record<string, Expected>> = {
   writes_while_read_only: { checkers: ["read-only"] },
   follower_writes: { firstSeed: 12, seeds: 40, checkers: ["history", "promises"] },
   run_reused: { checkers: ["history"] },
-  term_not_written: { checkers: ["history"] },
+  term_not_written: { checkers: ["history", "handover"] },
   discard_before_rescue: { firstSeed: 23, seeds: 60, checkers: ["rescue"] },
   rescue_one_too_few: { firstSeed: 23, seeds: 60, checkers: ["rescue"] },
   trim_too_early: { checkers: ["retention"] },
   trim_too_young: { firstSeed: 41, seeds: 120, checkers: ["retention"] },
   trim_under_snapshot: { checkers: ["retention"] },
   snapshot_without_tail: { checkers: ["content"] },
+  promotion_not_kept: { checkers: ["liveness", "leadership", "promises", "handover"] },
+  claims_ignored: { checkers: ["liveness", "failover", "leadership", "history"] },
+  handover_without_drain: { seeds: 60, checkers: ["leadership", "handover"] },
+  silence_while_blocked: { seeds: 150, checkers: ["failover"] },
+  doubt_not_kept: { firstSeed: 1, seeds: 120, checkers: ["leadership", "history", "liveness"] },
 };
 
 test("every plant is expected to be caught by somebody", () => {

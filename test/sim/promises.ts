@@ -12,6 +12,8 @@ export interface PromisesOptions {
   readonly history: History;
   readonly replay: Replay;
   readonly tags: WrittenTags;
+  /** Machines that may take over and had to be among those that held what `machine` answered at `at`. */
+  readonly candidatesOf?: (machine: string, at: number) => readonly string[];
 }
 
 /** How the world ended. */
@@ -20,11 +22,8 @@ export interface Outcome {
   readonly leader: Observed;
   /** What lies in the rescue files of all machines. */
   readonly rescued: readonly RescuedTail[];
-  /**
-   * Virtual ms of the last failover or restore: what was committed after it must be in the leader's history. Null: there
-   * was none.
-   */
-  readonly lossBefore: number | null;
+  /** Whether `tip` may lack `entry`: it was left behind by something that is allowed to. It must be rescued then. */
+  readonly mayLack: (tip: Entry, entry: Entry) => boolean;
 }
 
 /** A write that was kept, and its entry. */
@@ -68,14 +67,14 @@ export class Promises {
   }
 
   /** At the end, when every node has come to rest: nothing that was promised may have vanished. */
-  final({ leader, rescued, lossBefore }: Outcome): void {
+  final({ leader, rescued, mayLack }: Outcome): void {
     const { history } = this.#options;
     history.observe(leader);
     const tip = history.tip(leader.machine);
     for (const { write, entry } of this.#kept) {
       if (contains(tip, entry)) continue;
       const where = `${tokenOf(entry)} is not in the history of ${leader.process} (${tokenOf(tip)})`;
-      if (lossBefore === null || entry.seenAt > lossBefore) throw broken(write, where);
+      if (!mayLack(tip, entry)) throw broken(write, where);
       if (!this.#isAccountedFor(entry, rescued)) throw broken(write, `${where}, nor is it in a rescue file`);
     }
     for (const write of this.#unknown) this.#checkUnknown(write);
@@ -84,11 +83,18 @@ export class Promises {
   #keep(write: Write, answeredAt: number): void {
     const entry = this.#entryOf(write);
     if (entry === null) return; // nothing tells deletions apart
-    const heldAt = entry.heldAt.get(write.machine);
-    if (heldAt === undefined) throw broken(write, `${tokenOf(entry)} was never on ${write.machine}`);
+    const writer = write.forwarded === true
+      ? this.#options.history.writerOf(entry.run) ?? write.machine
+      : write.machine;
+    if (!entry.heldAt.has(writer)) throw broken(write, `${tokenOf(entry)} was never on ${writer}`);
+    if (write.applied === true && !entry.heldAt.has(write.machine)) {
+      throw broken(write, `${tokenOf(entry)} was never on ${write.machine}, which said that it is`);
+    }
     if (write.drops === undefined) this.#compare(write, entry);
     else this.#checkDrop(write, entry, write.drops);
-    if (write.outcome === "promised") checkReplicas(write, entry, answeredAt);
+    if (write.outcome === "promised" && write.required > 0) {
+      this.#checkReplicas(write, entry, { writer, answeredAt });
+    }
     this.#kept.push({ write, entry });
   }
 
@@ -181,23 +187,33 @@ export class Promises {
   #isAccountedFor(entry: Entry, rescued: readonly RescuedTail[]): boolean {
     const { history } = this.#options;
     return rescued.some(({ last, from }) => entry.seq >= from && contains(last, entry)) ||
-      history.machines.some((machine) => contains(history.tip(machine), entry)) ||
-      history.rollbacks.some(({ why, from, to }) =>
-        why === "restored" && contains(from, entry) && !contains(to, entry)
-      );
+      history.machines.some((machine) => contains(history.tip(machine), entry)) || this.#wasRestored(entry);
   }
-}
 
-/** As many other machines as the answer promised had the entry on their disks when it was given. */
-function checkReplicas(write: Write, entry: Entry, answeredAt: number): void {
-  const { required, machine } = write;
-  const held = [...entry.heldAt].filter(([other, at]) => other !== machine && at <= answeredAt);
-  if (held.length >= required) return;
-  throw broken(
-    write,
-    `${tokenOf(entry)} was on ${held.length} other machines (${held.map(([other]) => other).join(", ")}) ` +
-      `when it was answered at ${answeredAt.toFixed(2)}, ${required} had to hold it`,
-  );
+  /** The disk of a machine that had it was made older from outside. */
+  #wasRestored(entry: Entry): boolean {
+    return this.#options.history.rollbacks.some(({ why, from, to }) =>
+      why === "restored" && contains(from, entry) && !contains(to, entry)
+    );
+  }
+
+  /** As many other machines as the answer promised had the entry on their disks when it was given, and all that may take over. */
+  #checkReplicas(
+    write: Write,
+    entry: Entry,
+    { writer, answeredAt }: { readonly writer: string; readonly answeredAt: number },
+  ): void {
+    const { required } = write;
+    const held = [...entry.heldAt].filter(([other, at]) => other !== writer && at <= answeredAt);
+    const names = held.map(([other]) => other);
+    const on = `${tokenOf(entry)} was on ${held.length} other machines (${
+      names.join(", ")
+    }) when it was answered at ${answeredAt.toFixed(2)}`;
+    if (held.length < required) throw broken(write, `${on}, ${required} had to hold it`);
+    const candidates = this.#options.candidatesOf?.(writer, answeredAt) ?? [];
+    const missing = candidates.find((name) => !names.includes(name));
+    if (missing !== undefined) throw broken(write, `${on}, and not on ${missing}, which may take over`);
+  }
 }
 
 function keyOf(collection: string, id: string): string {

@@ -37,7 +37,11 @@ function rig() {
   log.add([remove("a", 4)]);
   step(); // 40
   const end = (lossBefore: number | null, rescued: readonly RescuedTail[] = []): void =>
-    promises.final({ leader, rescued, lossBefore });
+    promises.final({
+      leader,
+      rescued,
+      mayLack: (_tip, { seenAt }) => lossBefore !== null && seenAt <= lossBefore,
+    });
   return { clock, history, replay, tags, promises, log, follower, leader, followers, see, step, end };
 }
 
@@ -160,7 +164,11 @@ test("a promised write is in the leader's history, or rescued after a failover",
     step();
     const leader = { ...own.leader, ...seenAs("n2", follower) } as Observed;
     const end = (lossBefore: number | null, rescued: readonly RescuedTail[] = []): void =>
-      promises.final({ leader, rescued, lossBefore });
+      promises.final({
+        leader,
+        rescued,
+        mayLack: (_tip, { seenAt }) => lossBefore !== null && seenAt <= lossBefore,
+      });
     return { end, last };
   };
   const { end, last } = failedOver(true), tail = { machine: "n1", file: "x", from: 5, last };

@@ -35,9 +35,11 @@ export async function inQuietWorld(
     logBytesMax: 1_073_741_824,
     logAgeMs: 604_800_000,
     snapshotAboveEntries: 20_000,
-    limits: { stallLookMs: 1_000 },
+    limits: { stallLookMs: 200 },
     drift: 0,
     faults,
+    silenceMs: null,
+    forwardWrites: false,
     ...options,
   };
   const world = new World(swarm.seed), network = new SimNetwork(world), root = diskRoot();

@@ -2,7 +2,7 @@
 import type { History } from "./history.ts";
 import { contains, type Entry, tokenOf } from "./history_tree.ts";
 import type { Replay } from "./replay.ts";
-import { type ReadSeen, Violation } from "./types.ts";
+import { type ReadSeen, type RefusedRead, Violation } from "./types.ts";
 import type { WrittenTags } from "./written_tags.ts";
 
 export interface ReadCheckOptions {
@@ -18,7 +18,10 @@ export interface ReadCheckOptions {
  */
 export function checkRead(read: ReadSeen, { history, replay, tags }: ReadCheckOptions): void {
   const { machine, collection, id, seen, sentAt, knownAt } = read;
-  const tips = history.tipsBetween(machine, sentAt, knownAt);
+  const { notBefore } = read, least = notBefore === undefined ? null : history.byToken(notBefore);
+  const all = history.tipsBetween(machine, sentAt, knownAt);
+  const tips = least === null ? all : all.filter((tip) => contains(tip, least));
+  if (tips.length === 0) throw wrong(read, `it never was at ${notBefore} meanwhile`);
   const written = seen === null ? null : entrySeen(read, seen, { history, tags });
   if (tips.some((tip) => (replay.valueAt(tip, collection, id)?.entry ?? null) === written)) return;
   const first = tips[0] as Entry, last = tips.at(-1) as Entry;
@@ -32,6 +35,21 @@ export function checkRead(read: ReadSeen, { history, replay, tags }: ReadCheckOp
     `it was ${was(first)} at ${tokenOf(first)} and ${was(last)} at ${
       tokenOf(last)
     }, where ${machine} was meanwhile${why}`,
+  );
+}
+
+/** A machine that holds a position all the time does not refuse to read at it. */
+export function checkBehind(
+  { client, machine, position, code, sentAt, knownAt }: RefusedRead,
+  { history }: Pick<ReadCheckOptions, "history">,
+): void {
+  const entry = history.byToken(position), tips = history.tipsBetween(machine, sentAt, knownAt);
+  if (entry === null || tips.some((tip) => !contains(tip, entry))) return;
+  throw new Violation(
+    "reads",
+    `${client} was told ${code} by ${machine} between ${sentAt.toFixed(2)} and ${
+      knownAt.toFixed(2)
+    }, which had ${position} all the time`,
   );
 }
 

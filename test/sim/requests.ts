@@ -11,7 +11,7 @@ import {
   refusedRead,
   refusedWrite,
 } from "./answers.ts";
-import type { Ask, ReadSeen, WrittenDocument } from "./types.ts";
+import type { Ask, ReadSeen, RefusedRead, WrittenDocument } from "./types.ts";
 import type { RequestKind } from "./workload.ts";
 
 /** A change that a request asks for: one entry of the log. */
@@ -27,7 +27,7 @@ export interface JudgedWrite extends Intent {
   readonly position: string | null;
 }
 
-export type Seen = Pick<ReadSeen, "collection" | "id" | "seen">;
+export type Seen = Pick<ReadSeen, "collection" | "id" | "seen" | "notBefore">;
 
 /** What an answer says. */
 export interface Judged {
@@ -35,6 +35,8 @@ export interface Judged {
   readonly reads: readonly Seen[];
   /** The log's end that the answer told; `own`: the request wrote something, so it is new. */
   readonly end?: { readonly position: string; readonly own: boolean };
+  /** The position that was asked for is not there. */
+  readonly behind?: Pick<RefusedRead, "position" | "code">;
   /** The document's etag as a 412 told it. */
   readonly actual?: string | null;
 }
@@ -233,6 +235,23 @@ export function get(target: Target): Request {
     check(wrong === null, () => `${pathOf(target)} is damaged: ${wrong}`);
     return [{ ...target, seen: { tag: tag as string, etag: etag as string } }];
   });
+}
+
+/** `GET` of a document on a machine that said that it holds `position`. */
+export function getAfter(target: Target, position: string): Request {
+  const { ask, judge, ...rest } = get(target);
+  return {
+    ...rest,
+    ask: { ...ask, headers: { "x-dfdb-min-position": position } },
+    judge(answer) {
+      const { code } = answer;
+      if (code === "position_lost" || code === "not_caught_up") {
+        return { writes: [], reads: [], behind: { position, code } };
+      }
+      const { writes, reads } = judge(answer);
+      return { writes, reads: reads.map((read) => ({ ...read, notBefore: position })) };
+    },
+  };
 }
 
 /** A page of a collection's documents; `ids`: those that are missed where the page is the whole list. */

@@ -23,8 +23,8 @@ export interface RestoreParts {
   readonly history: History;
   /** Keeps a machine down, or lets it come up. */
   readonly hold: (machine: Machine, on: boolean) => void;
-  /** Promises may be broken from now on for what was written before. */
-  readonly onLoss: () => void;
+  /** A machine's disk was made older. */
+  readonly onRestored: (machine: Machine) => void;
 }
 
 /** Images kept for one machine. */
@@ -86,7 +86,8 @@ export class Restores {
   }
 
   async #put(machine: Machine, { image: older, seq }: Kept, draw: Chance): Promise<void> {
-    const { world, cluster, history, hold, onLoss } = this.#parts, { disk } = machine;
+    const { world, cluster, history, hold, onRestored } = this.#parts, { disk } = machine;
+    const led = machine === cluster.leader;
     hold(machine, true);
     machine.end("kill");
     this.#unopened.delete(machine); // the next process opens something else
@@ -105,9 +106,10 @@ export class Restores {
       only !== undefined &&
       history.tip(only.name).seq > seq;
     // After a second one nobody may be left who holds what the first one took away.
-    if (this.#restored > 1 || (machine === cluster.leader && !mustTell)) history.allowFork();
+    // With all of its files it is again what it was then, a leader perhaps.
+    if (this.#restored > 1 || whole || (led && !mustTell)) history.allowFork();
     history.rolledBack(machine.name, "restored");
-    onLoss();
+    onRestored(machine);
     world.say(() => `${machine.name}: older ${whole ? "files" : "data file"} restored`);
     await new Promise<void>((resolve) => void world.at(null, draw.between(0, 3_000), resolve));
     hold(machine, false);

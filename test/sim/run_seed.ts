@@ -5,7 +5,7 @@ import type { Tasks } from "../../src/runtime/workers.ts";
 import { Checks } from "./checks.ts";
 import { Client } from "./client.ts";
 import type { ClientWorld } from "./client_world.ts";
-import { Cluster, httpPort } from "./cluster.ts";
+import { Cluster, httpPort, type Machine } from "./cluster.ts";
 import { comeToRest } from "./come_to_rest.ts";
 import { hook, taskHooks } from "./hooks.ts";
 import { traceMachines } from "./machine_trace.ts";
@@ -20,6 +20,7 @@ import { applyLimits } from "./small_limits.ts";
 import { SimProcess } from "./sim_process.ts";
 import { closeConnections, trackConnections } from "./sqlite_connections.ts";
 import { StepHash } from "./step_hash.ts";
+import { type Begin, watchTransitions } from "./transitions_watch.ts";
 import { watchStorages } from "./storage_watch.ts";
 import { type Swarm, swarmOf } from "./swarm.ts";
 import { type Observed, Violation } from "./types.ts";
@@ -52,7 +53,8 @@ export async function runSeed(seed: number, options: RunOptions): Promise<SeedRe
   const planted = undo.pop() as () => (() => void) | void;
   const takeOut = planted() ?? (() => {});
   const tracked = trackConnections(world), run = new Run(world, swarm, root);
-  const endWatch = watchStorages((storage) => run.committed(storage)), endTasks = hook(taskHooks, run.tasks);
+  const endWatch = watchStorages((storage) => run.committed(storage));
+  const endBegins = watchTransitions((begin) => run.begins(begin)), endTasks = hook(taskHooks, run.tasks);
   let violation: SeedResult["violation"] = null;
   try {
     await run.all();
@@ -61,6 +63,7 @@ export async function runSeed(seed: number, options: RunOptions): Promise<SeedRe
   }
   run.close();
   endTasks();
+  endBegins();
   endWatch();
   tracked.stop();
   takeOut();
@@ -106,16 +109,30 @@ class Run {
     const network = this.#network = new SimNetwork(world),
       checks = this.#checks = new Checks(world, swarm, () => this.#cluster);
     network.streams = swarm.streams;
+    // From the end of a process on, until the next one's node is up.
+    const away = new Map<Machine, () => void>();
+    const up = (machine: Machine): void => {
+      away.get(machine)?.();
+      away.delete(machine);
+    };
+    const down = (machine: Machine): void => {
+      if (!away.has(machine)) away.set(machine, checks.troubles.at(machine.name, "the end of"));
+    };
     const cluster = this.#cluster = new Cluster({
       world,
       network,
       swarm,
       root,
+      onProcess: (machine, forced) => {
+        if (forced) checks.leadership.begins(machine.name, { cause: "forced", over: false });
+      },
       onStart: (machine, node) => {
+        up(machine);
         checks.started(node);
         restores.started(machine, node.storage.log.last.seq);
       },
       onEnd: (machine, last, image) => {
+        down(machine);
         this.#guarded(() => checks.ended(machine));
         this.#nemesis.ended(machine);
         return last !== null && restores.ended(machine, last.storage, image);
@@ -126,7 +143,7 @@ class Run {
       cluster,
       history: checks.history,
       hold: (machine, on) => this.#nemesis.hold(machine, on),
-      onLoss: () => void (checks.lossBefore = world.now),
+      onRestored: (machine) => checks.leadership.restored(machine.name),
     });
     const hosts = Array.from({ length: swarm.clients }, (_, i) => `c${i + 1}`);
     const operator = this.#operator = new Operator(this.#clientWorld());
@@ -138,8 +155,8 @@ class Run {
       operator,
       restores,
       hosts,
-      onLoss: () => void (checks.lossBefore = world.now),
-      newestEpoch: () => checks.newestEpoch,
+      handovers: checks.handovers,
+      troubles: checks.troubles,
       onCopy: (machine) => checks.history.rolledBack(machine.name, "installed"),
     });
     this.#clients = hosts.map((name) => new Client(this.#clientWorld(), name, swarm.workload));
@@ -183,6 +200,14 @@ class Run {
     this.#guarded(() => this.#checks.history.observe({ machine, process: name, storage }));
   }
 
+  /** The node of the running process is about to begin a run. */
+  begins(begin: Begin): void {
+    const process = this.#world.running;
+    if (!(process instanceof SimProcess) || !process.alive) return;
+    const machine = this.#cluster.machine(process.machine);
+    this.#guarded(() => this.#checks.begins(machine, begin, this.#cluster));
+  }
+
   /** Nothing of the world stays open. */
   close(): void {
     for (const machine of this.#cluster.machines) {
@@ -212,6 +237,8 @@ class Run {
       add("deaths at", Object.fromEntries(deaths));
     }
     add("nodes", this.#checks.counts);
+    add("runs by", this.#checks.leadership.counts);
+    add("handovers", this.#checks.handovers.counts);
     return counts;
   }
 
@@ -262,6 +289,8 @@ class Run {
       written: (write) => this.#guarded(() => checks.written(write, answeredAt)),
       // What became of the node while the answer was on its way was not in it.
       read: (read) => this.#guarded(() => checks.read({ ...read, knownAt: answeredAt ?? read.knownAt })),
+      forwards: this.#swarm.forwardWrites,
+      behind: (read) => this.#guarded(() => checks.behind({ ...read, knownAt: answeredAt ?? read.knownAt })),
       unexpected: (violation) => {
         // A node whose disk has failed answers reads so until it has ended.
         if (this.#swarm.faults.failedCommit > 0 && /"code":"internal"/.test(violation.message)) return;

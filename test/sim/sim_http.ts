@@ -237,23 +237,44 @@ export class SimHttp {
     return new Exchange(this, from, owner, url, ask).start();
   }
 
-  /** The runtime's fetch: bodies are text. */
+  /** The runtime's fetch: the text of a body is read whole before anything is sent. */
   fetch(process: SimProcess): Runtime["fetch"] {
-    return (input, init = {}) =>
-      new Promise((resolve, reject) => {
-        const { signal, body, method = "GET" } = init;
-        if (signal?.aborted === true) return reject(signal.reason);
-        const aborted = (): void => reject(signal?.reason);
-        signal?.addEventListener("abort", aborted, { once: true });
-        const headers = Object.fromEntries(new Headers(init.headers));
-        const ask = { method, headers, ...(typeof body === "string" ? { body } : {}) };
-        this.request(process.machine, process, input, ask).then((reply) => {
-          signal?.removeEventListener("abort", aborted);
-          if (reply.kind === "answer") resolve(responseOf(reply.answer));
-          else reject(new TypeError(`fetch failed: ${reply.kind}`));
-        });
-      });
+    return async (input, init = {}) => {
+      const { signal, method = "GET" } = init;
+      if (signal?.aborted === true) throw signal.reason;
+      const body = await textOf(init.body);
+      const headers = Object.fromEntries(new Headers(init.headers));
+      const ask = { method, headers, ...(body === null ? {} : { body }) };
+      const reply = await abortable(this.request(process.machine, process, input, ask), signal);
+      if (reply.kind === "answer") return responseOf(reply.answer);
+      throw new TypeError(
+        `fetch failed: ${reply.kind}`,
+        reply.kind === "refused" ? { cause: nobodyThere() } : {},
+      );
+    };
   }
+}
+
+/** Null: there is none. */
+async function textOf(body: RequestInit["body"]): Promise<string | null> {
+  if (body === null || body === undefined || typeof body === "string") return body ?? null;
+  return await new Response(body).text();
+}
+
+/** Rejects with the signal's reason if that comes first. */
+function abortable<Value>(promise: Promise<Value>, signal: RequestInit["signal"]): Promise<Value> {
+  if (signal === null || signal === undefined) return promise;
+  return new Promise((resolve, reject) => {
+    const aborted = (): void => reject(signal.reason);
+    if (signal.aborted) return aborted();
+    signal.addEventListener("abort", aborted, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", aborted));
+  });
+}
+
+/** As the system says it: nothing was sent. */
+function nobodyThere(): Error {
+  return Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", syscall: "connect" });
 }
 
 /** The answer that a server's system sends; a body that fails midway is a connection that breaks. */

@@ -24,10 +24,17 @@ export const faultKinds = [
   "restoreFollower",
   "restoreLeader",
   "failover",
-  "startFollower",
+  "promote",
   "readOnly",
   "resync",
   "loseSidecar",
+  "handover",
+  "splitPromote",
+  "autoFailover",
+  "otherCommand",
+  "leaderAway",
+  "leaderStall",
+  "fullCandidate",
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -46,6 +53,12 @@ export interface Swarm {
   readonly logAgeMs: number;
   readonly snapshotAboveEntries: number;
   readonly snapshotBytesPerSecond: number;
+  /** How long a leader that starts waits for those that may have taken over, ms. */
+  readonly leaderStartMs: number;
+  /** Silence after which the second machine takes over, by its command line, ms; null: never. */
+  readonly silenceMs: number | null;
+  /** Followers pass writes on to their leader. */
+  readonly forwardWrites: boolean;
   readonly secret: boolean;
   /** Maxima that the program has as constants: small ones reach the paths of large data with small data. */
   readonly limits: Readonly<Partial<Record<LimitName, number>>>;
@@ -74,21 +87,24 @@ export function swarmOf(seed: number): Swarm {
   // Many short worlds find more than a few long ones in the same time; a few are longer than any silence.
   const faultMs = draw.flip(0.04) ? 60_000 : draw.pick([2_000, 4_000, 8_000, 15_000]);
   const semiSync = machines > 1 && draw.flip(0.4);
+  const leads = chance(seed, "swarm leaders"), heartbeatMs = draw.pick([200, 1_000, 2_000]);
   return {
     seed,
     machines,
     required: semiSync ? 1 + draw.below(Math.min(2, machines - 1)) : 0,
     syncTimeoutMs: draw.pick([500, 2_000, 5_000]),
-    heartbeatMs: draw.pick([200, 1_000, 2_000]),
+    heartbeatMs,
+    ...leadershipOf(leads, machines, heartbeatMs),
     logBytesMax: draw.flip(0.5) ? draw.pick([500, 3_000, 50_000]) : 1_073_741_824,
     logAgeMs: draw.flip(0.2) ? draw.pick([2_000, 10_000]) : 604_800_000,
     snapshotAboveEntries: draw.pick([1, 10, 100, 20_000]),
     snapshotBytesPerSecond: draw.pick([32_768, 1_048_576, 536_870_912]),
-    secret: draw.flip(0.5),
-    limits: limitsOf(draw),
+    // Without one nobody is handed anything, nor promoted, beyond one machine.
+    secret: draw.flip(0.5) || leads.flip(0.9),
+    limits: { ...limitsOf(draw), ...(leads.flip(0.7) ? { failoverGraceMs: leads.pick([100, 500]) } : {}) },
     faultMs,
     everyMs: faultMs / draw.pick([2, 5, 10]),
-    faults: faultsOf(draw, machines),
+    faults: { ...faultsOf(draw, machines), ...leadershipFaults(leads, machines) },
     clients: draw.pick([1, 1, 2]),
     workload: workloadOf(draw),
     link: {
@@ -112,9 +128,53 @@ const severalOnly: ReadonlySet<FaultKind> = new Set([
   "slowLink",
   "restoreFollower",
   "failover",
-  "startFollower",
+  "promote",
   "resync",
+  "handover",
+  "splitPromote",
+  "autoFailover",
+  "otherCommand",
+  "leaderAway",
+  "leaderStall",
+  "fullCandidate",
 ]);
+
+/** How who leads may change in this world. */
+function leadershipOf(draw: Chance, machines: number, heartbeatMs: number) {
+  const silenceMs = machines > 1 && draw.flip(0.6) ? heartbeatMs * draw.pick([2, 3, 5, 10]) : null;
+  return {
+    leaderStartMs: draw.pick([500, 2_000, 5_000]),
+    silenceMs,
+    forwardWrites: draw.flip(0.3),
+  };
+}
+
+const leadership = [
+  "handover",
+  "splitPromote",
+  "autoFailover",
+  "otherCommand",
+  "leaderAway",
+  "leaderStall",
+  "fullCandidate",
+] as const satisfies readonly FaultKind[];
+
+/** Drawn apart, so that what there was before stays as it was. */
+function leadershipFaults(
+  draw: Chance,
+  machines: number,
+): Pick<Swarm["faults"], (typeof leadership)[number]> {
+  // In every second world who leads changes often.
+  const often = draw.flip(0.5);
+  const weight = (_kind: FaultKind): number => {
+    const on = machines > 1 && draw.flip(often ? 0.5 : 0.1), value = draw.pick(often ? [1, 3, 6] : [1, 1, 3]);
+    return on ? value : 0;
+  };
+  return Object.fromEntries(leadership.map((kind) => [kind, weight(kind)])) as Record<
+    (typeof leadership)[number],
+    number
+  >;
+}
 
 /** Rare ones are switched on less often: after them less can be checked. */
 const rare: ReadonlySet<FaultKind> = new Set(["restoreLeader", "failedCommit", "diskFull"]);
@@ -126,11 +186,12 @@ function faultsOf(draw: Chance, machines: number): Record<FaultKind, number> {
     const on = draw.flip(seldom ? 0.15 : 0.4), value = draw.pick([1, 1, 3]);
     return on && (machines > 1 || !severalOnly.has(kind)) ? value : 0;
   };
-  return Object.fromEntries(faultKinds.map((kind) => [kind, weight(kind)])) as Record<FaultKind, number>;
+  const kinds = faultKinds.filter((kind) => !leadership.includes(kind as (typeof leadership)[number]));
+  return Object.fromEntries(kinds.map((kind) => [kind, weight(kind)])) as Record<FaultKind, number>;
 }
 
 function limitsOf(draw: Chance): Swarm["limits"] {
-  const smaller: Partial<Record<LimitName, number>> = { stallLookMs: 1_000 };
+  const smaller: Partial<Record<LimitName, number>> = { stallLookMs: 200 };
   const maybe = (name: LimitName, values: readonly number[]): void => {
     if (draw.flip(0.5)) smaller[name] = draw.pick(values);
   };

@@ -120,8 +120,8 @@ function judgeFailure(answer: Told, operations: readonly Operation[]): ReturnTyp
   const outcome = refusedWrite(answer, ["duplicate_key", "not_found"]), { code, body } = answer;
   const wrong = (): string => `not the failure of a transaction: ${brief(answer)}`;
   if (body["success"] === undefined) {
-    // Refused before anything of it was read.
-    check(outcome === "refused" && (code === "not_leader" || code === "closing"), wrong);
+    // Refused before anything of it was read, or the answer was lost on its way through a follower.
+    check(["not_leader", "closing", "not_ready", "outcome_unknown"].includes(code ?? ""), wrong);
     return outcome;
   }
   const { success, transactionId, failedOpIndex: index, rolledBack, timeMs } = body;

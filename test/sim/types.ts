@@ -67,6 +67,10 @@ export interface Write {
   readonly required: number;
   /** The etag that `If-Match` demanded: on one branch at most one write with it was carried out. */
   readonly ifMatch?: string;
+  /** Passed on by `machine` to its leader, which wrote it. */
+  readonly forwarded?: boolean;
+  /** `machine` said that it can be read there, too. */
+  readonly applied?: boolean;
   /** A collection that was dropped with all its documents; `documents` is empty. */
   readonly drops?: string;
 }
@@ -77,8 +81,21 @@ export interface ReadSeen {
   readonly machine: string;
   readonly collection: string;
   readonly id: string;
+  /** The position that it had to hold at least. */
+  readonly notBefore?: string;
   /** Null: there was none. */
   readonly seen: { readonly tag: string; readonly etag: string } | null;
+  /** Virtual ms. */
+  readonly sentAt: number;
+  readonly knownAt: number;
+}
+
+/** A machine said that it does not hold a position that it told to hold before. */
+export interface RefusedRead {
+  readonly client: string;
+  readonly machine: string;
+  readonly position: string;
+  readonly code: string;
   /** Virtual ms. */
   readonly sentAt: number;
   readonly knownAt: number;

@@ -15,6 +15,8 @@ import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { inFolder, testOptions } from "./storage_fixture.ts";
 
+export const testNodeId = "e".repeat(32);
+
 export interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: BodyInit;
@@ -36,6 +38,8 @@ export interface TestNode {
   readonly clock: Runtime["clock"];
   readonly logged: { readonly message: string; readonly fields: LogFields }[];
   request(method: string, path: string, options?: RequestOptions): Promise<Response>;
+  /** Where requests go. */
+  readonly url: string;
 }
 
 export interface NodeOptions {
@@ -53,11 +57,16 @@ export interface NodeOptions {
 export interface Transport {
   readonly name: string;
   /** Serves `handler` while `run` runs. */
-  serve(handler: HttpHandler, run: (request: TestNode["request"]) => Promise<void>): Promise<void>;
+  serve(
+    handler: HttpHandler,
+    run: (request: TestNode["request"], url: string) => Promise<void>,
+  ): Promise<void>;
 }
 
 /** Defines one test. */
 export type It = (what: string, run: (node: TestNode) => Promise<void>, options?: NodeOptions) => void;
+
+const directUrl = "http://127.0.0.1:5000";
 
 /** Calls the handler itself. */
 export function directTransport(peer = "127.0.0.1"): Transport {
@@ -66,8 +75,8 @@ export function directTransport(peer = "127.0.0.1"): Transport {
     serve: (handler, run) =>
       run(async (method, path, { headers = {}, body } = {}) => {
         const init = { method, headers, ...(body === undefined ? {} : { body, duplex: "half" }) };
-        return await handler(new Request(`http://127.0.0.1:5000${path}`, init), { hostname: peer });
-      }),
+        return await handler(new Request(`${directUrl}${path}`, init), { hostname: peer });
+      }, directUrl),
   };
 }
 
@@ -85,10 +94,11 @@ export function portTransport(runtime: Runtime): Transport {
       };
       const server = await runtime.http.serve({ hostname: "127.0.0.1", port: 0, tls: null, handler, limits });
       try {
+        const url = `http://127.0.0.1:${server.port}`;
         await run((method, path, { headers = {}, body } = {}) => {
           const init = { method, headers, ...(body === undefined ? {} : { body, duplex: "half" }) };
-          return runtime.fetch(`http://127.0.0.1:${server.port}${path}`, init);
-        });
+          return runtime.fetch(`${url}${path}`, init);
+        }, url);
       } finally {
         await server.close(0);
       }
@@ -108,7 +118,7 @@ export function withNode(
     const { handler, closing, ...node } = makeNode(runtime, storage, options);
     const reach = options.peer === undefined ? transport : directTransport(options.peer);
     try {
-      await reach.serve(handler, (request) => run({ ...node, request }));
+      await reach.serve(handler, (request, url) => run({ ...node, request, url }));
     } finally {
       await closing();
       await node.engine.close();
@@ -121,10 +131,13 @@ function makeNode(
   runtime: Runtime,
   storage: Storage,
   options: NodeOptions,
-): Omit<TestNode, "request"> & { readonly handler: HttpHandler; readonly closing: () => Promise<void> } {
+): Omit<TestNode, "request" | "url"> & {
+  readonly handler: HttpHandler;
+  readonly closing: () => Promise<void>;
+} {
   const { clock, random } = runtime;
   const state: NodeState = { role: "none", readOnly: false, leaderHttpUrl: null, notReady: null };
-  const leadership = { epoch: epochOf(1), run: runIdOf("ab".repeat(16)), nodeId: nodeIdOf("e".repeat(32)) };
+  const leadership = { epoch: epochOf(1), run: runIdOf("ab".repeat(16)), nodeId: nodeIdOf(testNodeId) };
   const logged: TestNode["logged"] = [];
   const writer = engine({
     storage,
@@ -151,6 +164,7 @@ function makeNode(
     random,
     logger: { ...silentLogger, error: (message, fields = {}) => void logged.push({ message, fields }) },
     node: {
+      nodeId: testNodeId,
       nodeName: "test-node",
       version: "1.2.3",
       httpUrl: "http://127.0.0.1:5000",
@@ -165,11 +179,14 @@ function makeNode(
     control: unusedControl,
     verify: verifying,
     security: { apiKey: options.apiKey ?? null },
+    fetch: () => assert.fail("fetch"),
+    forwardWrites: false,
     limits: {
       bodyBytesMax: 64 * 1024 * 1024,
       documentBytesMax: 16 * 1024 * 1024,
       nestingMax: 100,
       bulkDocumentsMax: 100_000,
+      syncTimeoutMs: 5_000,
       ...options.limits,
     },
   };
@@ -178,13 +195,19 @@ function makeNode(
   return { handler: httpApp(around(dependencies)), closing, state, storage, engine: writer, clock, logged };
 }
 
-/** Changes of the role are tested with a whole node: http_replication_suite.ts. */
-const unusedControl: NodeControl = {
+/** Changes of the role are tested with http_control_suite.ts, and with a whole node: http_replication_suite.ts. */
+export const unusedControl: NodeControl = {
   startLeader: () => assert.fail("start-leader"),
   startFollower: () => assert.fail("start-follower"),
   setReadOnly: () => assert.fail("read-only"),
   acceptLoss: () => assert.fail("accept-loss"),
   resync: () => assert.fail("resync"),
+  promote: () => assert.fail("promote"),
+  handover: () => assert.fail("handover"),
+  abortHandover: () => assert.fail("abort handover"),
+  enableAutoFailover: () => assert.fail("enable auto-failover"),
+  disableAutoFailover: () => assert.fail("disable auto-failover"),
+  forgetNode: () => assert.fail("forget a node"),
 };
 
 /** Status and body of an answer that must be JSON. */

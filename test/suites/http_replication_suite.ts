@@ -66,12 +66,12 @@ function withWholeNode(runtime: Runtime, transport: Transport): With {
 }
 
 /** Resolves when the state of a following is what is wanted. */
-async function following(node: WholeNode, runtime: Runtime, wanted: string): Promise<void> {
-  for (;;) {
-    const { state } = (await node.status())["follower"];
-    if (state === wanted) return;
-    await new Promise<void>((resolve) => void runtime.clock.timer(20, resolve));
-  }
+async function until(runtime: Runtime, holds: () => Promise<boolean>): Promise<void> {
+  while (!await holds()) await new Promise<void>((resolve) => void runtime.clock.timer(20, resolve));
+}
+
+function following(node: WholeNode, runtime: Runtime, wanted: string): Promise<void> {
+  return until(runtime, async () => (await node.status())["follower"]["state"] === wanted);
 }
 
 export function httpReplicationSuite(runtime: Runtime, transport: Transport): void {
@@ -114,7 +114,7 @@ export function httpReplicationSuite(runtime: Runtime, transport: Transport): vo
     const [port] = await freePorts(1) as [number];
     const listener = await runtime.net.listen({ hostname: "127.0.0.1", port, tls: null });
     await withNode(folder, {}, async (node) => {
-      await refused(node.post("start-leader", { port }), 400, "bad_request");
+      await refused(node.post("start-leader", { port }), 400, "port_in_use");
       assert.equal((await node.status())["role"], "none");
       assert.equal((await node.put("1")).status, 201);
     });
@@ -304,13 +304,13 @@ export function httpReplicationSuite(runtime: Runtime, transport: Transport): vo
     await withNode(folder, leader, async (node) => void await node.put("1"));
     writeFileSync(`${folder}/data.dfdb.followerseq`, Uint8Array.of(9, 0, 0, 0, 0, 0, 0, 0));
     for (const other of [{}, follower]) await withNode(folder, other, () => Promise.resolve());
-    await withNode(folder, leader, async (node) => {
+    await withNode(folder, { ...leader, forceRole: true }, async (node) => {
       assert.equal((await node.status())["readOnlyReason"], "behind_followers");
       await refused(node.put("2"), 503, "read_only");
     });
   });
 
-  it("a higher epoch that was met is kept, not passed by a restart, and passed by accept-loss", async (folder) => {
+  it("a leader that meets entries of a higher epoch that nobody leads goes above it, and accept-loss above all", async (folder) => {
     const [port] = await freePorts(1) as [number];
     const leader = { replicationRole: "leader", replicationPort: port };
     const follower = { replicationRole: "follower", leaderHost: "127.0.0.1", leaderPort: port };
@@ -318,17 +318,23 @@ export function httpReplicationSuite(runtime: Runtime, transport: Transport): vo
       await node.put("1");
       await withNode(`${folder}/f`, follower, (copy) => following(copy, runtime, "streaming"));
     });
-    await withNode(`${folder}/f`, {}, async (copy) => {
+    await withNode(`${folder}/f`, { forceRole: true }, async (copy) => {
       assert.match((await copy.put("2")).headers.get("x-dfdb-position") as string, /^2\./);
     });
     await withNode(`${folder}/l`, leader, async (node) => {
-      await withNode(`${folder}/f`, follower, (copy) => following(copy, runtime, "refused"));
-      assert.equal(node.database.kept.highestEpoch, 2);
+      await withNode(`${folder}/f`, follower, async (copy) => {
+        await until(runtime, async () => (await node.status())["readOnlyReason"] === "fenced");
+        await refused(node.put("3"), 503, "read_only");
+        assert.equal(node.database.kept.highestEpoch, 2);
+        await until(runtime, async () => (await node.status())["term"]["epoch"] === 3);
+        await following(copy, runtime, "streaming");
+        assert.equal((await copy.status())["follower"]["rescues"], 1);
+      });
     });
     writeFileSync(`${folder}/l/data.dfdb.followerseq`, Uint8Array.of(9, 0, 0, 0, 0, 0, 0, 0));
     await withNode(`${folder}/l`, leader, async (node) => {
-      assert.deepEqual([node.database.kept.highestEpoch, (await node.status())["term"]["epoch"]], [2, 1]);
-      assert.equal((await told(node.post("accept-loss"))).body["term"]["epoch"], 3);
+      assert.deepEqual([node.database.kept.highestEpoch, (await node.status())["term"]["epoch"]], [3, 3]);
+      assert.equal((await told(node.post("accept-loss"))).body["term"]["epoch"], 4);
     });
   });
 

@@ -5,9 +5,11 @@ import { accessSuite } from "./http_access_suite.ts";
 import { badInputSuite } from "./http_bad_input_suite.ts";
 import { bulkSuite } from "./http_bulk_suite.ts";
 import { collectionsSuite } from "./http_collections_suite.ts";
+import { controlSuite } from "./http_control_suite.ts";
 import { documentsSuite } from "./http_documents_suite.ts";
 import type { It, Transport } from "./http_fixture.ts";
 import { withNode } from "./http_fixture.ts";
+import { positionSuite } from "./http_position_suite.ts";
 import { transactionSuite } from "./http_tx_suite.ts";
 import { verifySuite } from "./http_verify_suite.ts";
 
@@ -26,4 +28,6 @@ export function httpApiSuite(runtime: Runtime, transport: Transport): void {
   accessSuite(it);
   badInputSuite(it);
   verifySuite(it);
+  controlSuite(it);
+  positionSuite(it);
 }

@@ -1,10 +1,53 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import { databaseIdOf, isHexId } from "../../src/base/ids.ts";
-import type { NodeState } from "../../src/storage/storage.ts";
+import type { DatabaseId } from "../../src/base/ids.ts";
+import { databaseIdOf, epochOf, isHexId, nodeIdOf, runIdOf, wallMsOf } from "../../src/base/ids.ts";
+import { limits } from "../../src/base/limits.ts";
+import type { KnownPeer, NodeState } from "../../src/storage/storage.ts";
 import { coded, inFolder, patient, testOptions } from "./storage_fixture.ts";
 import type { StorageOpeners } from "./storage_suite.ts";
+
+const one = databaseIdOf("1".repeat(32)), two = databaseIdOf("2".repeat(32));
+const first: NodeState = {
+  role: null,
+  highestEpoch: 0,
+  readOnly: false,
+  readOnlyReason: null,
+  origin: "settings",
+  leadPort: null,
+  term: null,
+  leaderAddress: null,
+  handover: null,
+};
+const target = {
+  nodeId: nodeIdOf("b".repeat(32)),
+  nodeName: "b",
+  httpUrl: null,
+  wireAddress: "b.internal:5501",
+};
+const second: NodeState = {
+  role: "leader",
+  highestEpoch: 7,
+  readOnly: true,
+  readOnlyReason: "operator,in_doubt",
+  origin: "failover",
+  leadPort: 5501,
+  term: { epoch: epochOf(7), run: runIdOf("7".repeat(32)) },
+  leaderAddress: "[::1]:5500",
+  handover: { id: "f".repeat(32), target },
+};
+const peer = (number: number, more: Partial<KnownPeer> = {}): KnownPeer => ({
+  nodeId: nodeIdOf(number.toString(16).padStart(32, "0")),
+  nodeName: `n${number}`,
+  httpUrl: `http://n${number}:5000`,
+  wireAddress: null,
+  candidate: false,
+  silenceMs: null,
+  seenMs: wallMsOf(1_000 + number),
+  ...more,
+});
 
 /** What belongs to the node. */
 export function nodeStoreSuite({ openNodeStore, openStorage }: StorageOpeners): void {
@@ -13,22 +56,15 @@ export function nodeStoreSuite({ openNodeStore, openStorage }: StorageOpeners): 
     patient,
     () =>
       inFolder(async (folder) => {
-        const options = testOptions(join(folder, "node.dfdb")), one = databaseIdOf("1".repeat(32));
+        const options = testOptions(join(folder, "node.dfdb"));
         let store = await openNodeStore(options);
         const { nodeId } = store;
         assert.ok(isHexId(nodeId));
         assert.equal(store.state(one), null);
-        const first: NodeState = { role: null, highestEpoch: 0, readOnly: false, readOnlyReason: null };
-        const second: NodeState = {
-          role: "leader",
-          highestEpoch: 7,
-          readOnly: true,
-          readOnlyReason: "operator",
-        };
         store.setState(one, first);
         assert.deepEqual(store.state(one), first);
         store.setState(one, second);
-        store.setState(databaseIdOf("2".repeat(32)), first);
+        store.setState(two, first);
         store.close();
         store.close();
         store = await openNodeStore({
@@ -36,9 +72,106 @@ export function nodeStoreSuite({ openNodeStore, openStorage }: StorageOpeners): 
           random: { bytes: () => new Uint8Array(16), float: () => 0 },
         });
         assert.equal(store.nodeId, nodeId);
-        assert.deepEqual(store.state(one), second);
-        assert.throws(() => store.setState(one, { ...second, highestEpoch: 6 }), { name: "InvariantError" });
+        assert.deepEqual([store.state(one), store.state(two)], [second, first]);
+        const lower = { ...second, highestEpoch: 6, term: null };
+        assert.throws(() => store.setState(one, lower), { name: "InvariantError" });
+        assert.throws(() => store.setState(two, { ...second, highestEpoch: 6 }), { name: "InvariantError" });
         store.close();
+      }),
+  );
+
+  test(
+    "node store: nodes are kept by database, seen latest first, and forgotten",
+    patient,
+    () =>
+      inFolder(async (folder) => {
+        const options = testOptions(join(folder, "node.dfdb"));
+        let store = await openNodeStore(options);
+        assert.deepEqual(store.peers(one), []);
+        const candidate = peer(1, { candidate: true, silenceMs: 10_000, wireAddress: "n1:5500" });
+        store.keepPeer(one, peer(1));
+        store.keepPeer(one, peer(2));
+        store.keepPeer(one, candidate);
+        store.keepPeer(two, peer(3));
+        store.close();
+        store = await openNodeStore(options);
+        assert.deepEqual(store.peers(one), [peer(2), candidate]);
+        assert.equal(store.forgetPeer(one, candidate.nodeId), true);
+        assert.equal(store.forgetPeer(one, peer(3).nodeId), false, "it is of another database");
+        assert.deepEqual([store.peers(one), store.peers(two)], [[peer(2)], [peer(3)]]);
+        store.close();
+      }),
+  );
+
+  test(
+    "node store: of too many nodes the one seen longest ago goes, a candidate last",
+    patient,
+    () =>
+      inFolder(async (folder) => {
+        const store = await openNodeStore(testOptions(join(folder, "node.dfdb"))), max = limits.knownPeersMax;
+        store.keepPeer(two, peer(1));
+        store.keepPeer(one, peer(1, { candidate: true, silenceMs: 1 }));
+        for (let number = 2; number <= max + 2; number++) store.keepPeer(one, peer(number));
+        const names = (): string[] => store.peers(one).map(({ nodeName }) => nodeName);
+        assert.equal(names().length, max);
+        assert.deepEqual([names().at(0), ...names().slice(-2)], [`n${max + 2}`, "n4", "n1"]);
+        for (let number = 4; number <= max + 2; number++) {
+          store.keepPeer(one, peer(number, { candidate: true }));
+        }
+        store.keepPeer(one, peer(max + 3));
+        assert.deepEqual([names().length, names()[0]], [max, `n${max + 2}`], "all others are candidates");
+        assert.equal(store.peers(two).length, 1);
+        store.close();
+      }),
+  );
+
+  test("node store: a file of version 1 is brought up to date", patient, () =>
+    inFolder(async (folder) => {
+      const options = testOptions(join(folder, "node.dfdb"));
+      makeVersion1(options.path, one);
+      let store = await openNodeStore(options);
+      const state: NodeState = {
+        ...first,
+        role: "leader",
+        highestEpoch: 3,
+        readOnly: true,
+        readOnlyReason: "operator",
+      };
+      assert.equal(store.nodeId, "a".repeat(32));
+      assert.deepEqual([store.state(one), store.peers(one)], [state, []]);
+      store.setState(one, { ...second, highestEpoch: 8 });
+      store.keepPeer(one, peer(1));
+      store.close();
+      store = await openNodeStore(options);
+      assert.deepEqual([store.state(one), store.peers(one)], [{ ...second, highestEpoch: 8 }, [peer(1)]]);
+      store.close();
+    }));
+
+  test(
+    "node store: a handover or a term that cannot be read is said, and can be replaced",
+    patient,
+    () =>
+      inFolder(async (folder) => {
+        const options = testOptions(join(folder, "node.dfdb"));
+        const columns = { handover: "the handover in doubt", term_run: "the term of its promotion" };
+        for (const [column, what] of Object.entries(columns)) {
+          for (const value of ["{", "{}", '{"id":"x","target":null}']) {
+            let store = await openNodeStore(options);
+            store.setState(one, second);
+            store.close();
+            const db = new DatabaseSync(options.path);
+            db.prepare(`UPDATE states SET ${column} = ?`).run(value);
+            db.close();
+            store = await openNodeStore(options);
+            assert.throws(() => store.state(one), {
+              code: "data_corrupt",
+              message: new RegExp(`${what} is damaged`),
+            });
+            store.setState(one, second);
+            assert.deepEqual(store.state(one), second);
+            store.close();
+          }
+        }
       }),
   );
 
@@ -52,4 +185,28 @@ export function nodeStoreSuite({ openNodeStore, openStorage }: StorageOpeners): 
       (await openStorage(data)).close();
       await assert.rejects(openNodeStore(data), coded("data_foreign"));
     }));
+}
+
+/** As the first version made it. */
+function makeVersion1(path: string, databaseId: DatabaseId): void {
+  const db = new DatabaseSync(path);
+  for (const setting of ["page_size = 4096", "auto_vacuum = 0", "journal_mode = WAL"]) {
+    db.prepare(`PRAGMA ${setting}`).get();
+  }
+  const statements = [
+    "CREATE TABLE node (one INTEGER PRIMARY KEY CHECK (one = 1), node_id TEXT NOT NULL) STRICT",
+    `CREATE TABLE states (
+      database_id TEXT PRIMARY KEY NOT NULL,
+      role TEXT CHECK (role IN ('none', 'leader', 'follower')),
+      highest_epoch INTEGER NOT NULL,
+      read_only INTEGER NOT NULL CHECK (read_only IN (0, 1)),
+      read_only_reason TEXT
+    ) STRICT`,
+    `INSERT INTO node VALUES (1, '${"a".repeat(32)}')`,
+    `INSERT INTO states VALUES ('${databaseId}', 'leader', 3, 1, 'operator')`,
+    `PRAGMA application_id = ${0x6466646e}`,
+    "PRAGMA user_version = 1",
+  ];
+  for (const statement of statements) db.prepare(statement).run();
+  db.close();
 }

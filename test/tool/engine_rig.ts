@@ -2,7 +2,7 @@ import { DfdbError } from "../../src/base/errors.ts";
 import { epochOf, monotonicMsOf, nodeIdOf, runIdOf, wallMsOf } from "../../src/base/ids.ts";
 import { engine } from "../../src/engine/engine.ts";
 import type { Engine } from "../../src/engine/engine.ts";
-import type { Leadership } from "../../src/engine/plan.ts";
+import type { Leadership, LostRight } from "../../src/engine/plan.ts";
 import type { Clock } from "../../src/runtime/runtime.ts";
 import type { Position } from "../../src/storage/log.ts";
 import type { MemoryStorage } from "./memory_storage.ts";
@@ -16,6 +16,8 @@ export interface Rig {
   gate: Leadership | DfdbError;
   /** What the engine is told to wait for; default: nothing. */
   replicated: (position: Position) => Promise<void> | null;
+  /** What was lost when COMMIT returned; default: nothing. */
+  lost: LostRight | null;
   readonly fatal: DfdbError[];
   readonly full: DfdbError[];
   /** Runs the macrotasks that are due, also those they ask for; returns how many. */
@@ -46,6 +48,7 @@ export function rig(): Rig {
     storage,
     gate: leadership("a"),
     replicated: () => null,
+    lost: null,
     fatal,
     full,
     run() {
@@ -66,6 +69,7 @@ export function rig(): Rig {
         return made.gate;
       },
       replicated: (position) => made.replicated(position),
+      stillLeads: () => made.lost,
       onFatal: (error) => void fatal.push(error),
       onDiskFull: (error) => void full.push(error),
     }),

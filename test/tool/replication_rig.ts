@@ -1,6 +1,7 @@
 /** Leaders and followers on one memory net and one manual clock. */
 import { createHash, createHmac } from "node:crypto";
-import type { DatabaseId } from "../../src/base/ids.ts";
+import { DfdbError } from "../../src/base/errors.ts";
+import type { DatabaseId, NodeId } from "../../src/base/ids.ts";
 import { databaseIdOf, nodeIdOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
 import { type LogFields, type Logger, silentLogger } from "../../src/base/logger.ts";
@@ -9,15 +10,21 @@ import { followLeader } from "../../src/replication/follow_leader.ts";
 import { serveFollowers } from "../../src/replication/serve_followers.ts";
 import type {
   DurableFollower,
+  FollowerHandoverDoor,
   FollowerServer,
   Identity,
   LeaderFollowing,
+  PeerClaim,
   RefusedFollower,
   ReplicationRuntime,
+  ServeFollowersOptions,
+  StateFields,
   StreamTuning,
+  Welcomed,
 } from "../../src/replication/types.ts";
 import type { Crypto } from "../../src/runtime/runtime.ts";
 import type { LogEntry, Position } from "../../src/storage/log.ts";
+import type { KnownNode } from "../../src/wire/message.ts";
 import { FakeDatabase, runOf } from "./fake_database.ts";
 import { FakeResync } from "./fake_resync.ts";
 import { FakeSnapshots } from "./fake_snapshots.ts";
@@ -55,12 +62,33 @@ export function identityOf(digit: string, changes: Partial<Identity> = {}): Iden
     httpUrl: `http://node-${digit}:5000`,
     wireAddress: `node-${digit}:5500`,
     autoFailover: false,
+    silenceMs: null,
     ...changes,
   };
 }
 
 export const theDatabase: DatabaseId = databaseIdOf("d".repeat(32));
 export const leaderPort = 5500;
+
+/** What a leader of the rig (node a) says of itself. */
+export function stateOf(database: FakeDatabase): StateFields {
+  const { nodeName, httpUrl, wireAddress } = identityOf("a");
+  return {
+    nodeName,
+    role: "leader",
+    leads: database.terms.at(-1) ?? null,
+    terms: database.terms,
+    position: database.last,
+    readOnly: false,
+    reason: null,
+    leader: null,
+    httpUrl,
+    wireAddress,
+    silenceMs: null,
+    knownNodes: [],
+    handover: null,
+  };
+}
 
 export interface PartOptions {
   readonly identity?: Partial<Identity>;
@@ -70,6 +98,13 @@ export interface PartOptions {
   readonly port?: number;
   readonly snapshots?: FakeSnapshots;
   readonly runtime?: ReplicationRuntime;
+  /** The leader's: it listens and does not lead. */
+  readonly standing?: ServeFollowersOptions["standing"];
+  readonly statement?: ServeFollowersOptions["statement"];
+  readonly knownNodes?: ServeFollowersOptions["knownNodes"];
+  /** The follower's: see `FollowLeaderOptions`. */
+  readonly lastAddress?: string;
+  readonly others?: readonly KnownNode[];
   /** The follower's; by default one that fails everything. */
   readonly resync?: FakeResync;
   readonly apply?: (entries: readonly LogEntry[]) => Position | Promise<Position>;
@@ -81,6 +116,16 @@ export interface TestFollower {
   readonly database: FakeDatabase;
   databaseId: DatabaseId;
   readonly hints: (string | null)[];
+  /** What it says of itself from its next hello on. */
+  identity: Partial<Identity>;
+  /** What it was told of its leader and its connections. */
+  readonly heard: {
+    contacts: number;
+    readonly welcomes: Welcomed[];
+    readonly nodes: (readonly KnownNode[])[];
+    readonly line: string[];
+    readonly handover: Parameters<FollowerHandoverDoor["received"]>[0][];
+  };
 }
 
 export class Rig {
@@ -90,8 +135,15 @@ export class Rig {
   /** What the leaders of this rig were told of their followers' positions. */
   readonly ahead: RefusedFollower[] = [];
   readonly found: DurableFollower[] = [];
-  /** Epochs that its leaders refused, and rising ones that its followers heard. */
+  /** Rising epochs that its followers heard, and that its leaders heard from peers beyond their own. */
   readonly epochs: number[] = [];
+  /** What peers claimed, and what followers said of a handover. */
+  readonly claims: PeerClaim[] = [];
+  readonly handover: string[] = [];
+  /** Nodes that a leader of this rig accepted as candidates. */
+  readonly candidates: Map<NodeId, number | null> = new Map();
+  /** Several may be accepted. */
+  severalCandidates = false;
   readonly #prng: Prng = prng(1);
   readonly runtime: ReplicationRuntime = {
     clock: this.clock,
@@ -113,8 +165,8 @@ export class Rig {
     return serveFollowers({
       runtime: options.runtime ?? this.runtime,
       logger: this.#logger,
-      identity: identityOf("a", options.identity),
-      databaseId: options.databaseId ?? theDatabase,
+      identity: () => identityOf("a", options.identity),
+      databaseId: () => options.databaseId ?? theDatabase,
       secret: options.secret ?? null,
       log: database,
       committed: database.committed,
@@ -122,30 +174,65 @@ export class Rig {
       tuning: { ...tuning, ...options.tuning },
       listen: { hostname: "localhost", port: options.port ?? leaderPort },
       snapshots: options.snapshots ?? new FakeSnapshots(database),
+      standing: options.standing ?? (() => null),
+      statement: options.statement ?? (() => stateOf(database)),
+      onClaim: (claim) => this.#claimed(database, claim),
+      candidates: {
+        accept: (nodeId, _name, silenceMs) => this.#accept(nodeId, silenceMs),
+        withdrew: (nodeId) => void this.candidates.delete(nodeId),
+      },
+      knownNodes: options.knownNodes ?? (() => []),
+      handover: {
+        received: (nodeId, { type, id }) => void this.handover.push(`${nodeId[0]} ${type} ${id[0]}`),
+        left: (nodeId) => void this.handover.push(`${nodeId[0]} left`),
+      },
       onAhead: (follower) => void this.ahead.push(follower),
       onFound: (follower) => void this.found.push(follower),
-      onEpoch: (epoch) => void this.epochs.push(epoch),
       tls: null,
     });
   }
 
+  #claimed(database: FakeDatabase, claim: PeerClaim): void {
+    this.claims.push(claim);
+    const epoch = claim.newest?.epoch ?? 0;
+    if (epoch > database.last.epoch) this.epochs.push(epoch);
+  }
+
+  #accept(nodeId: NodeId, silenceMs: number | null): DfdbError | null {
+    const other = [...this.candidates.keys()].find((known) => known !== nodeId);
+    if (other !== undefined && !this.severalCandidates) {
+      return new DfdbError("second_candidate", `auto-failover is already on at "node-${other[0]}"`);
+    }
+    this.candidates.set(nodeId, silenceMs);
+    return null;
+  }
+
   follow(database: FakeDatabase, options: PartOptions = {}): TestFollower {
-    const hints: (string | null)[] = [];
-    const part = { database, hints, databaseId: options.databaseId ?? theDatabase };
+    const heard = { contacts: 0, welcomes: [], nodes: [], line: [], handover: [] } as TestFollower["heard"];
+    const hints: (string | null)[] = [], identity: Partial<Identity> = {};
+    const part = { database, hints, heard, identity, databaseId: options.databaseId ?? theDatabase };
     const following = followLeader({
       runtime: this.runtime,
       logger: this.#logger,
-      identity: identityOf("b", options.identity),
+      identity: () => identityOf("b", { ...options.identity, ...part.identity }),
       databaseId: () => part.databaseId,
       adoptDatabaseId: (id) => void (part.databaseId = id),
       secret: options.secret ?? null,
       leader: { hostname: "leader", port: options.port ?? leaderPort },
+      lastAddress: options.lastAddress ?? null,
+      lastLeader: null,
+      knownNodes: () => options.others ?? [],
       log: database,
       apply: options.apply ?? ((entries) => database.apply(entries)),
       resync: options.resync ?? new FakeResync(database, null),
       tls: null,
       onLeaderHint: ({ httpUrl }) => void hints.push(httpUrl),
       onEpoch: (epoch) => void (epoch > (this.epochs.at(-1) ?? 0) && this.epochs.push(epoch)),
+      onContact: () => void heard.contacts++,
+      onWelcome: (welcomed) => void heard.welcomes.push(welcomed),
+      onKnownNodes: (nodes) => void heard.nodes.push(nodes),
+      onLine: (up, error) => void heard.line.push(up ? "up" : error?.code ?? "down"),
+      handover: { received: (message) => void heard.handover.push(message) },
       tuning: { ...tuning, ...options.tuning },
     });
     return Object.assign(part, { following });

@@ -5,7 +5,7 @@ import { limits } from "../../src/base/limits.ts";
 import type { Identity } from "../../src/replication/types.ts";
 import type { Position } from "../../src/storage/log.ts";
 import { type Channel, channel } from "../../src/wire/channel.ts";
-import type { Hello, Message, Welcome } from "../../src/wire/message.ts";
+import type { Heartbeat, Hello, KnownNode, Message, Welcome } from "../../src/wire/message.ts";
 import { followerContext } from "../scenario/leader_stories.ts";
 import { helloOf } from "../../src/replication/follower_handshake.ts";
 import { FakeDatabase } from "./fake_database.ts";
@@ -16,6 +16,9 @@ type Of<Type extends Message["type"]> = Message & { readonly type: Type };
 export class ScriptedFollower {
   /** All messages that came, heartbeats left out. */
   readonly received: Message[] = [];
+  /** The last question for a sign of life, and each list of nodes, that heartbeats brought. */
+  lastAsk: number | undefined;
+  readonly told: (readonly KnownNode[])[] = [];
   readonly #rig: Rig;
   readonly #channel: Channel;
 
@@ -91,13 +94,20 @@ export class ScriptedFollower {
     await this.#rig.clock.settle();
   }
 
+  #beat({ ask = this.lastAsk, knownNodes }: Heartbeat): void {
+    this.lastAsk = ask;
+    if (knownNodes !== undefined) this.told.push(knownNodes);
+  }
+
   async #read(): Promise<void> {
     try {
       for (;;) {
         const message = await this.#channel.receive();
         if (message === null) return;
-        if (message.type !== "heartbeat") this.received.push(message);
-        if (message.type === "refused" || message.type === "goingAway") return this.#hangUp();
+        if (message.type === "heartbeat") this.#beat(message);
+        else this.received.push(message);
+        const { type } = message;
+        if (type === "refused" || type === "goingAway" || type === "state") return this.#hangUp();
       }
     } catch {
       // the connection is gone

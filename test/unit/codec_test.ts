@@ -5,7 +5,16 @@ import { unhex } from "../../src/base/bytes.ts";
 import { limits } from "../../src/base/limits.ts";
 import { decodeMessage, encodeMessage } from "../../src/wire/codec.ts";
 import { frameHeaderBytes } from "../../src/wire/frame.ts";
-import type { Append, Heartbeat, Hello, Message, Part, SnapshotChunk } from "../../src/wire/message.ts";
+import type {
+  Append,
+  Heartbeat,
+  Hello,
+  Message,
+  Part,
+  Refused,
+  SnapshotChunk,
+  State,
+} from "../../src/wire/message.ts";
 import { sampleMessages } from "../tool/sample_messages.ts";
 
 const encoder = new Encoder({ useRecords: false, variableMapSize: true, tagUint8Array: false });
@@ -84,6 +93,22 @@ test("an unknown type is version, a wrong field is bad_frame and named", () => {
     { ...sample("part"), length: 1.5 },
     { ...sample("part"), previous: {} },
     { type: "part", previous: (sample("part") as Part).previous },
+    { ...sample("ack"), answers: -1 },
+    { ...sample("hello"), silenceMs: undefined },
+    { ...sample("hello"), leads: {} },
+    { ...sample("hello"), leader: { nodeId: "x" } },
+    { ...sample("hello"), handover: "x" },
+    { ...sample("welcome"), candidate: undefined },
+    { ...sample("state"), role: "king" },
+    { ...sample("state"), handover: { id: "6".repeat(32), outcome: "perhaps" } },
+    { ...sample("heartbeat"), ask: 1.5 },
+    { ...sample("heartbeat"), knownNodes: Array(9).fill(sample("welcome").knownNodes[0]) },
+    { ...sample("goingAway"), term: undefined },
+    { ...sample("refused"), knownNodes: [{}] },
+    { ...sample("prepare"), id: "x" },
+    { ...sample("promoted"), term: null },
+    { ...sample("declined"), code: "x".repeat(65) },
+    { ...sample("abort"), message: "x".repeat(1_001) },
   ];
   for (const message of wrong) assert.throws(() => decodeMessage(plain(message)), { code: "bad_frame" });
   assert.throws(() => decodeMessage(plain({ ...sample("ack"), run: "" })), { code: "bad_frame" });
@@ -142,4 +167,35 @@ test("a hello and a welcome drop old terms and nodes until they fit the handshak
     const message = decodeMessage(body) as Hello;
     assert.equal(message.terms.at(-1)?.epoch, 16, "the newest stay");
   }
+});
+
+test("a control hello, a state and a refusal fit the handshake, too, with their longest names", () => {
+  const term = sample("welcome").term, long = "x".repeat(500), name = "n".repeat(128);
+  assert.ok(term !== null);
+  const node = { nodeId: term.nodeId, nodeName: name, httpUrl: long, wireAddress: "w".repeat(300) };
+  const terms = Array(16).fill(term), knownNodes = Array(8).fill(node);
+  const own = {
+    nodeName: name,
+    httpUrl: long,
+    wireAddress: "w".repeat(300),
+    terms,
+    leader: node,
+    leads: term,
+  };
+  const hello = bodyOf({ ...sample("hello"), ...own, database: name });
+  const state = bodyOf({ ...sample("state"), ...own, knownNodes });
+  const details = { leaderName: name, leaderHttpUrl: long, leaderWireAddress: "w".repeat(300), epoch: 1 };
+  const refused = bodyOf({ ...sample("refused"), message: "m".repeat(1_000), details, knownNodes });
+  for (const body of [hello, state, refused]) assert.ok(body.length <= limits.helloBytesMax);
+  const read = { state: decodeMessage(state) as State, refused: decodeMessage(refused) as Refused };
+  assert.deepEqual([read.state.leader, read.refused.details], [node, details]);
+  assert.ok((read.refused.knownNodes?.length ?? 0) > 0, "as many as have room");
+  const huge = decodeMessage(
+    bodyOf({
+      ...sample("refused"),
+      message: "€".repeat(1_000),
+      details: { ...details, leaderName: "€".repeat(500) },
+    }),
+  ) as Refused;
+  assert.deepEqual([huge.message.length, huge.details], [1_000, {}], "the sentence is what must be told");
 });

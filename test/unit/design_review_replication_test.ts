@@ -70,7 +70,7 @@ test("an epoch above its own is told: to a leader by who is refused for it, to a
   await ScriptedFollower.connect(rig, { ...above.last, epoch: epochOf(9) }, {
     databaseId: "e".repeat(32) as never,
   });
-  await ScriptedFollower.connect(rig, above.last, {}, { digit: "c" });
+  await ScriptedFollower.connect(rig, above.last, { terms: above.terms }, { digit: "c" });
   assert.deepEqual(rig.epochs, [4], "not what another database says");
   await server.close();
   const second = new Rig(), lead = await second.lead(above), database = leader.copy();

@@ -41,7 +41,7 @@ function followerState(db: EmbeddedDatabase): string | null {
 test("embedding: the examples of the documentation run", async () => {
   const source = readFileSync(new URL("../../src/node/open_database.ts", import.meta.url), "utf8");
   const examples = [...source.matchAll(/@example (.+)\n \* ```ts\n([\s\S]*?) \* ```/g)];
-  assert.equal(examples.length, 2);
+  assert.equal(examples.length, 3);
   const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
   const shownThere = (examples[1]?.[2] as string).replaceAll(/^ \* ?/gm, "");
   assert.ok(readme.includes(shownThere), "the README shows the second example as it is here");
@@ -60,6 +60,10 @@ test("embedding: the examples of the documentation run", async () => {
       if (i === 1) {
         const [document, seq, followers] = shown[0] as [Record<string, unknown>, number, number];
         assert.deepEqual([document["_id"], document["total"], seq, followers], ["1", 12.5, 2, 1]);
+      }
+      if (i === 2) {
+        const [document, finalSeq, role] = shown[0] as [Record<string, unknown>, number, string];
+        assert.deepEqual([document["total"], finalSeq, role], [20, 2, "follower"]);
       }
     }
   });
@@ -149,6 +153,12 @@ test("embedding: settings are checked", () =>
         { followersMax: 1.5 },
         { nodeName: "" },
         { port: 1 } as EmbeddedSettings,
+        { autoFailoverMs: 3_999 },
+        { autoFailoverNewPort: 0 },
+        { syncCandidates: "some" },
+        { failoverAuthority: "etcd" },
+        { publicReplicationAddress: "nowhere" },
+        { leaderStartMs: -1 },
       ]
     ) {
       await assert.rejects(openDatabase(`${folder}/x.dfdb`, wrong), { code: "setting_invalid" });

@@ -105,3 +105,42 @@ test("engine: writes that wait for followers count to the full queue", async () 
   waits.at(-1)?.resolve();
   await kept;
 });
+
+test("engine: the right to write ended before COMMIT returned: no success, no signal, nothing to wait for", async () => {
+  const made = waiting(), { engine, storage, waits, answers, submit, run } = made;
+  const seen: number[] = [];
+  engine.committed.subscribe(({ seq }) => void seen.push(seq));
+  made.lost = { error: new DfdbError("outcome_unknown", "The lease ended"), quiet: true };
+  submit("a", put("a"));
+  submit("twice", insertDocument("orders", document("a")));
+  submit("bulk", bulkInsert("orders", []));
+  run();
+  await settle();
+  assert.deepEqual(answers, ["a outcome_unknown", "twice duplicate_key", "bulk 2"]);
+  assert.deepEqual([storage.log.last.seq, seen, waits], [2, [], []], "it is in the log, and nobody is told");
+  made.lost = null;
+  submit("b", put("b"));
+  run();
+  waits[0]?.resolve();
+  await settle();
+  assert.deepEqual([answers.at(-1), seen], ["b 3", [3]]);
+});
+
+test("engine: it is not known whether the right to write had ended: no success, but the signal is given", async () => {
+  const made = waiting(), { engine, waits, answers, submit, run } = made, seen: number[] = [];
+  engine.committed.subscribe(({ seq }) => void seen.push(seq));
+  made.lost = { error: new DfdbError("outcome_unknown", "It stood still"), quiet: false };
+  submit("a", put("a"));
+  run();
+  await settle();
+  assert.deepEqual([answers, seen, waits], [["a outcome_unknown"], [2], []]);
+});
+
+test("engine: who wrote nothing is not asked about the right to write", async () => {
+  const made = waiting(), { answers, submit, run } = made;
+  made.lost = { error: new DfdbError("outcome_unknown", "The lease ended"), quiet: true };
+  submit("bulk", bulkInsert("orders", []));
+  run();
+  await settle();
+  assert.deepEqual(answers, ["bulk 0"]);
+});

@@ -14,6 +14,7 @@ import { errorOfRefusal, refusedMessage } from "../../src/replication/refusal.ts
 import type { Position } from "../../src/storage/log.ts";
 import type { Append } from "../../src/wire/message.ts";
 import { FakeDatabase, runOf } from "../tool/fake_database.ts";
+import { identityOf } from "../tool/replication_rig.ts";
 import { sampleMessages } from "../tool/sample_messages.ts";
 
 const leader = new FakeDatabase();
@@ -142,9 +143,11 @@ test("the pace ends where the entries themselves fill the time", () => {
 
 test("ages are told by the leader's clock", () => {
   const view = new LeaderView(), welcome = sampleMessages.find((message) => message.type === "welcome");
+  const { nodeId, nodeName, httpUrl, wireAddress } = identityOf("a");
+  const leaderNode = { nodeId, nodeName, httpUrl, wireAddress };
   assert.equal(view.ageOf(wallMsOf(0), 5 as never), null);
   assert.ok(welcome !== undefined);
-  view.welcomed(welcome, 1_000 as never);
+  view.welcomed(leaderNode, welcome, 1_000 as never);
   assert.equal(view.ageOf(wallMsOf(welcome.wallMs - 30), 1_200 as never), 230);
   assert.equal(view.ageOf(wallMsOf(welcome.wallMs + 9_999), 1_200 as never), 0);
 });

@@ -1,7 +1,7 @@
 /** Parts of the leader's side, step by step; the stories are in test/scenario/leader_session.txt. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import type { DfdbError } from "../../src/base/errors.ts";
+import { DfdbError } from "../../src/base/errors.ts";
 import { monotonicMsOf, seqOf } from "../../src/base/ids.ts";
 import { Contact } from "../../src/replication/contact.ts";
 import { LeaderStream } from "../../src/replication/leader_stream.ts";
@@ -179,11 +179,10 @@ function member(
   return { session, heard: hello !== null, refusals, refuse: (error) => void refusals.push(error) };
 }
 
-const hello = (node: string, instance = "1", autoFailover = false): Record<string, unknown> => ({
+const hello = (node: string, instance = "1"): Record<string, unknown> => ({
   nodeId: node.repeat(32),
   nodeName: node,
   instance: instance.repeat(32),
-  autoFailover,
 });
 
 test("the roster replaces a dead or half-open connection, never a live node", () => {
@@ -193,7 +192,7 @@ test("the roster replaces a dead or half-open connection, never a live node", ()
     { instance: "2", now: 5_001, code: undefined, replaced: 1 },
   ];
   for (const { instance, now, code, replaced } of cases) {
-    const roster = new Roster<FakeMember>(tuning, false), old = member("streaming", hello("b"));
+    const roster = new Roster<FakeMember>(tuning), old = member("streaming", hello("b"));
     roster.add(old);
     const refusal = roster.admit(member("hello", hello("b", instance)), monotonicMsOf(now));
     assert.equal(refusal?.code, code);
@@ -201,22 +200,38 @@ test("the roster replaces a dead or half-open connection, never a live node", ()
   }
 });
 
-test("a second candidate is refused, unless an outside authority chooses", () => {
-  for (const several of [false, true]) {
-    const roster = new Roster<FakeMember>(tuning, several);
-    roster.add(member("streaming", hello("b", "1", true)));
-    const refusal = roster.admit(member("hello", hello("c", "1", true)), monotonicMsOf(0));
-    assert.equal(refusal?.code, several ? undefined : "second_candidate");
-    assert.equal(
-      roster.admit(member("hello", hello("b", "1", true)), monotonicMsOf(0)),
-      null,
-      "the same node again",
-    );
-  }
+test("the last question comes when nothing else stands against a follower, and before anything is replaced", () => {
+  const roster = new Roster<FakeMember>({ ...tuning, followersMax: 2 }),
+    old = member("streaming", hello("b"));
+  roster.add(old);
+  roster.add(member("streaming", hello("c")));
+  const asked: string[] = [];
+  const admit = (node: string, instance: string, answer: DfdbError | null = null): string | undefined =>
+    roster.admit(member("hello", hello(node, instance)), monotonicMsOf(0), ({ nodeName }) => {
+      asked.push(nodeName);
+      return answer;
+    })?.code;
+  assert.equal(admit("b", "2"), "duplicate_node");
+  assert.equal(admit("e", "1"), "too_many_followers");
+  assert.deepEqual(asked, []);
+  assert.equal(admit("b", "1", new DfdbError("second_candidate", "no")), "second_candidate");
+  assert.deepEqual([asked, old.refusals], [["b"], []]);
+  assert.equal(admit("b", "1"), undefined);
+  assert.deepEqual(old.refusals.map(({ code }) => code), ["going_away"]);
+});
+
+test("a process that proves itself anew ends its older connection, and no other", () => {
+  const roster = new Roster<FakeMember>(tuning);
+  const [same, restarted, stranger, again] = ["1", "2", "1", "1"].map((instance, i) =>
+    member(i === 3 ? "hello" : "streaming", hello(i === 2 ? "c" : "b", instance))
+  ) as [FakeMember, FakeMember, FakeMember, FakeMember];
+  for (const one of [same, restarted, stranger, again]) roster.add(one);
+  roster.supersede(again);
+  assert.deepEqual([same, restarted, stranger, again].map(({ refusals }) => refusals.length), [1, 0, 0, 0]);
 });
 
 test("of too many handshakes the oldest silent one goes, and if none is silent the oldest", () => {
-  const roster = new Roster<FakeMember>({ ...tuning, handshakesMax: 3 }, false);
+  const roster = new Roster<FakeMember>({ ...tuning, handshakesMax: 3 });
   const first = member("hello", hello("b")), second = member("hello", null), third = member("hello", null);
   const stream = member("streaming", hello("c"));
   for (const one of [stream, first, second, third, member("hello", null)]) roster.add(one);

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { DfdbError } from "../../src/base/errors.ts";
+import type { ReadOnlyReason } from "../../src/cluster/role.ts";
 import type { NodeDatabase } from "../../src/node/database.ts";
 import type { LagBounds } from "../../src/node/readiness.ts";
 import { readiness } from "../../src/node/readiness.ts";
@@ -55,12 +57,35 @@ test("readiness: a follower is ready within both bounds; a lag that is not known
   assert.equal(ready({ ...at, lagMs: null }, { maxLagMs: 1_000 }), false);
 });
 
-test("readiness: a leader is ready, read-only too, but not behind its followers; a follower of nobody is not", () => {
-  const node = (kind: string, reason: string | null): NodeDatabase =>
-    ({ role: { kind, readOnly: { reason } }, replication: { following: null } }) as unknown as NodeDatabase;
-  assert.equal(readiness(node("leader", null)), null);
-  assert.equal(readiness(node("leader", "operator"), { maxLagSeq: 0 }), null);
-  assert.equal(readiness(node("none", null)), null);
-  assert.match(readiness(node("leader", "behind_followers")) as string, /lacks entries/);
-  assert.match(readiness(node("follower", null)) as string, /follows nobody/);
+const leads = (kind: string, reason: string | null, lease = true): NodeDatabase =>
+  ({
+    role: { kind, readOnly: { reason } },
+    replication: { following: null },
+    authority: { check: () => lease ? null : new DfdbError("no_lease", "lost") },
+  }) as unknown as NodeDatabase;
+
+test("readiness: a leader is ready while nobody else can have answered a write, read-only or not", () => {
+  const reasons: [reason: ReadOnlyReason | null, not: RegExp | null][] = [
+    [null, null],
+    ["operator", null],
+    ["handover", null],
+    ["behind_followers", /lacks entries/],
+    ["fenced", /another node has led since/],
+    ["handover_in_doubt", /gave its role away/],
+    ["no_lease", /authority/],
+    ["unconfirmed_leadership", /asks whether another node leads/],
+  ];
+  for (const kind of ["leader", "none"]) {
+    for (const [reason, not] of reasons) {
+      const told = readiness(leads(kind, reason), { maxLagSeq: 0 });
+      if (not === null) assert.equal(told, null, `${kind}, ${reason}`);
+      else assert.match(told ?? "ready", not, `${kind}, ${reason}`);
+    }
+    assert.match(readiness(leads(kind, null, false)) ?? "ready", /authority/, "no write has found out yet");
+    assert.match(readiness(leads(kind, "operator", false)) ?? "ready", /authority/);
+  }
+});
+
+test("readiness: a follower of nobody is not ready", () => {
+  assert.match(readiness(leads("follower", null)) as string, /follows nobody/);
 });

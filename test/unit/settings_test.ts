@@ -4,7 +4,7 @@ import { utf8 } from "../../src/base/bytes.ts";
 import { DfdbError } from "../../src/base/errors.ts";
 import { readSettings } from "../../src/node/read_settings.ts";
 import type { SettingRow, Settings } from "../../src/node/settings.ts";
-import { defaultSettings, settingsTable } from "../../src/node/settings.ts";
+import { defaultSettings, leadPortOf, settingsTable } from "../../src/node/settings.ts";
 
 type Sources = { flags?: Record<string, string | true>; env?: Record<string, string>; json?: string };
 
@@ -29,7 +29,8 @@ function refusal(sources: Sources): { code: string; message: string } {
 test("without sources every setting has its default", () => {
   assert.deepEqual(read({}), defaultSettings());
   assert.equal(read({}).port, 5000);
-  assert.equal(read({}).replicationPort, 5500);
+  assert.equal(read({}).leaderStartMs, 30_000);
+  assert.equal(read({}).maxFailoverLagOps, 10_000);
 });
 
 test("a flag wins over the environment, the environment over the file, the file over the default", () => {
@@ -123,11 +124,103 @@ test("settings that contradict each other are refused", () => {
   assert.equal(read(tls(`{"caPath": "ca.pem"}`)).tlsCaPath, "ca.pem");
 });
 
+test("the seeds' auto-failover is understood, whatever the configured role is", () => {
+  const json = `{ "replication": { "role": "follower", "leaderHost": "localhost", "leaderPort": 5500,
+    "autoFailover": { "silenceSeconds": 10, "newLeaderPort": 5501, "authority": "etcd=http://localhost:2379" } } }`;
+  const settings = read({ json });
+  assert.deepEqual([settings.autoFailoverMs, settings.autoFailoverNewPort], [10_000, 5501]);
+  for (const role of ["none", "leader"]) {
+    assert.equal(
+      read({ flags: { "replication-role": role, "auto-failover-seconds": "10" } }).autoFailoverMs,
+      10_000,
+    );
+  }
+  assert.equal(read({ json, flags: { "auto-failover-seconds": "0" } }).autoFailoverMs, null, "0: off");
+  assert.equal(read({ flags: { "forward-writes": true, "force-role": true } }).forwardWrites, true);
+});
+
+test("auto-failover is refused where it could promote a node beside a living leader", () => {
+  const message = (flags: Record<string, string>): string => refusal({ flags }).message;
+  const seconds = "auto-failover-seconds", authority = "failover-authority";
+  assert.match(
+    message({ [seconds]: "3.9" }),
+    /--auto-failover-seconds: expected at least 2 heartbeats \(4 s\)/,
+  );
+  assert.match(message({ [seconds]: "1", "heartbeat-seconds": "0.6" }), /2 heartbeats \(1\.2 s\), not 1$/);
+  assert.equal(read({ flags: { [seconds]: "1", "heartbeat-seconds": "0.5" } }).autoFailoverMs, 1000);
+  const etcd = { [authority]: "etcd=http://a:1,https://b:2", "heartbeat-seconds": "0.1" };
+  assert.match(message({ ...etcd, [seconds]: "1" }), /whole seconds, at least 2, with etcd, not 1$/);
+  assert.match(message({ ...etcd, [seconds]: "2.5" }), /whole seconds, at least 2, with etcd/);
+  assert.equal(read({ flags: { ...etcd, [seconds]: "2" } }).failoverAuthority, etcd[authority]);
+  for (const wrong of ["etcd", "etcd=", "etcd=host:2379", "etcd=http://a:1,", "zookeeper", "etcd=ftp://a"]) {
+    assert.match(message({ [authority]: wrong }), /^--failover-authority: .*silence, or etcd=/, wrong);
+  }
+});
+
+test("auto-failover, with etcd too, wants a secret between machines", () => {
+  const follower = { "replication-role": "follower", "leader-port": "5500" };
+  const failover = { "auto-failover-seconds": "10" }, etcd = { "failover-authority": "etcd=http://a:1" };
+  for (const local of ["localhost", "LOCALHOST", "db.localhost", "127.0.0.1", "127.3.2.1", "::1", "[::1]"]) {
+    read({ flags: { ...follower, ...failover, ...etcd, "leader-host": local } });
+  }
+  for (const host of ["leader.internal", "10.0.0.1", "0.0.0.0", "localhost.example", "127.0.0.1.example"]) {
+    const flags = { ...follower, "leader-host": host };
+    assert.match(
+      refusal({ flags: { ...flags, ...failover } }).message,
+      /^--auto-failover-seconds: wants a --replication-secret, because \S+ is not on loopback$/,
+      host,
+    );
+    assert.match(refusal({ flags: { ...flags, ...etcd } }).message, /^--failover-authority: wants a --repl/);
+    read({ flags: { ...flags, ...failover, ...etcd, "replication-secret": "s" } });
+    read({ flags });
+  }
+  const bound = { "replication-role": "leader", "replication-bind": "0.0.0.0" };
+  assert.match(
+    refusal({ flags: { ...bound, ...failover } }).message,
+    /because 0\.0\.0\.0 is not on loopback/,
+  );
+});
+
+test("the port on which a node leads, or would lead", () => {
+  const port = (flags: Record<string, string>, leader: number | null) => leadPortOf(read({ flags }), leader);
+  const [own, next] = [{ "replication-port": "6000" }, { "auto-failover-new-port": "7000" }];
+  assert.deepEqual([port({}, null), port(own, null), port(next, null)], [5500, 6000, 5500]);
+  assert.deepEqual([port({}, 5800), port(own, 5800), port({ ...own, ...next }, 5800)], [5800, 6000, 7000]);
+});
+
+test("a node does not lead on its HTTP port", () => {
+  const follower = { "replication-role": "follower", "leader-host": "localhost", "leader-port": "5000" };
+  const failover = { "auto-failover-seconds": "10" };
+  assert.match(
+    refusal({ flags: { "auto-failover-new-port": "5000" } }).message,
+    /^--auto-failover-new-port: must differ from the HTTP port 5000/,
+  );
+  assert.match(
+    refusal({ flags: { ...follower, ...failover } }).message,
+    /^--auto-failover-new-port: is needed/,
+  );
+  assert.equal(read({ flags: follower }).leaderPort, 5000);
+  read({ flags: { ...follower, ...failover, "auto-failover-new-port": "5501" } });
+});
+
+test("the public address of the replication port is host and port", () => {
+  const given = (text: string): Sources => ({ flags: { "public-replication-address": text } });
+  for (const right of ["db1.internal:5500", "10.0.0.1:1", "[fd00::1]:5500"]) {
+    assert.equal(read(given(right)).publicReplicationAddress, right);
+  }
+  for (const wrong of ["db1", ":5500", "db1:0", "db1:99999", "http://db1:5500", "fd00::1:5500", "a b:1"]) {
+    assert.match(
+      refusal(given(wrong)).message,
+      /--public-replication-address: expected host:port, not/,
+      wrong,
+    );
+  }
+});
+
 test("a setting whose part is to come is refused, its default is not", () => {
   const to_come: Sources[] = [
     { flags: { "replication-mode": "physical" } },
-    { flags: { "auto-failover-seconds": "10" } },
-    { flags: { "forward-writes": true } },
+    { env: { DFDB_REPLICATION_MODE: "physical" } },
   ];
   for (const sources of to_come) assert.equal(refusal(sources).code, "not_built");
   assert.equal(

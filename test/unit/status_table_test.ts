@@ -4,7 +4,7 @@ import test from "node:test";
 import type { NodeStatus } from "../../src/cli/node_status.ts";
 import type { Asked } from "../../src/cli/status_table.ts";
 import { statusTable } from "../../src/cli/status_table.ts";
-import { cut, number, plain, table } from "../../src/cli/table.ts";
+import { cut, duration, number, plain, table } from "../../src/cli/table.ts";
 import { byBytes } from "../../src/cli/verify_documents.ts";
 import type { CollectionSum, NodeReport } from "../../src/cli/verify_report.ts";
 import { verifyJson, verifyText } from "../../src/cli/verify_report.ts";
@@ -84,7 +84,7 @@ test("status: leaders with their followers, reasons and errors below, unreachabl
 alpha          LEADER    read-only      2.9f3c11aa  12,345                          2
 ├ beta                   streaming      acked       12,345       0       0
 └ gamma                  snapshot 33 %  acked            0  12,345  60,000
-  read-only: behind_followers
+  read-only: behind_followers: this node lacks entries that its followers may hold (dfdb accept-loss gives them up)
 beta?[2J       FOLLOWER  catching up    2.9f3c11aa  12,345   1,000     250
   last error at 2026-01-02T03:04:05.000Z: timeout: the leader was silent for 10000 ms
 lone           none      read-write     -                0
@@ -94,11 +94,111 @@ http://c:5000  -         NO STATUS
   );
 });
 
+/** Fields that older nodes do not tell. */
+const more = (fields: object): Asked => asked(fields as Partial<NodeStatus>);
+
+const cluster: readonly Asked[] = [
+  more({
+    roleOrigin: "failover",
+    configuredRole: "follower",
+    readOnly: true,
+    readOnlyReason: "handover",
+    leader: { followers: [{ ...follower, nodeId: "b".repeat(32) }] },
+    handover: {
+      id: "1",
+      step: "catching_up",
+      to: { nodeId: "b".repeat(32), nodeName: "beta" },
+      finalSeq: 12_345,
+      targetSeq: 12_300,
+      sinceMs: 1_240,
+    },
+    nodes: [
+      { nodeId: "b".repeat(32), nodeName: "beta", httpUrl: "http://b:5000", candidate: true, seenMs: 1 },
+      { nodeId: "c".repeat(32), nodeName: "gamma", httpUrl: "http://c:5000", candidate: true, seenMs: 1e12 },
+      { nodeId: "e".repeat(32), nodeName: "eps", httpUrl: null, wireAddress: "e:5500", seenMs: 0 },
+    ],
+    authority: { kind: "etcd", holds: true },
+  }),
+  more({
+    node: "beta",
+    role: "follower",
+    follower: { state: "streaming", lagSeq: 0, lagMs: 0, lastError: null },
+    roleOrigin: "settings",
+    handover: null,
+    autoFailover: {
+      silenceSeconds: 10,
+      newLeaderPort: 5500,
+      state: "barred",
+      reason: "this node is 20000 entries behind, more than 10000",
+      silentMs: 12_300,
+    },
+    nodes: [],
+    authority: { kind: "silence", holds: true },
+  }),
+  more({
+    node: "gamma",
+    role: "follower",
+    readOnly: true,
+    readOnlyReason: "operator",
+    follower: { state: "streaming", lagSeq: 0, lagMs: 0, lastError: null },
+    roleOrigin: "fenced",
+    configuredRole: "leader",
+    autoFailover: { silenceSeconds: 0.5, newLeaderPort: null, state: "watching", reason: null, silentMs: 40 },
+  }),
+];
+
+test("status: handover, failover, how a node came to its role, and nodes that are away", () => {
+  const notes = statusTable(cluster, wide).split("\n").filter((line) => line.startsWith("  "));
+  assert.deepEqual(notes, [
+    "  leader: promoted by auto-failover; configured as follower",
+    "  read-only: handover: it hands its leadership over",
+    "  handover to beta: catching up, final position 12,345, the target is at 12,300, since 1.2 s",
+    "  who leads is decided by etcd; this node",
+    "  also knows gamma (auto-failover, http://c:5000, met 2001-09-09T01:46:40Z), eps (e:5500, never met)",
+    "  auto-failover after 10s (new port :5500): may not take over: this node is 20000 entries behind, more than 10000, silent for 12.3 s",
+    "  follower: another node leads a higher epoch; configured as leader",
+    "  read-only, also once it leads: operator: until POST /replication/read-write",
+    "  auto-failover after 0.5s: watches the leader, silent for 40 ms",
+  ]);
+});
+
+test("status: whatever a node of another version tells in these fields, or does not, a table comes", () => {
+  const names = ["handover", "autoFailover", "nodes", "authority", "roleOrigin", "configuredRole", "leader"];
+  const odd = [undefined, null, 0, NaN, "", "x", true, [], {}, [null], [{}], ["x"], [{ nodeName: 7 }], {
+    to: 1,
+  }, {
+    step: 1,
+    state: [],
+    kind: {},
+    followers: "none",
+    sinceMs: "long",
+  }];
+  for (const name of names) {
+    for (const value of odd) {
+      if (name === "leader" && (typeof value !== "object" || value === null)) continue;
+      const text = statusTable([more({ [name]: value }), more({ role: "follower", [name]: value })], wide);
+      assert.match(text, /^alpha +LEADER .*read-write/m, `${name}: ${JSON.stringify(value)}`);
+      assert.match(text, /^alpha +FOLLOWER /m);
+    }
+  }
+});
+
+test("table: durations", () => {
+  assert.deepEqual([0, 999.4, 1_000, 59_940, 59_960, 125_000].map(duration), [
+    "0 ms",
+    "999 ms",
+    "1.0 s",
+    "59.9 s",
+    "1 min 0 s",
+    "2 min 5 s",
+  ]);
+});
+
 test("status: no line is wider than the terminal, whatever its width, and colours change no text", () => {
   for (let columns = 1; columns <= 120; columns++) {
-    const text = statusTable(nodes, { columns, colours: false });
+    const text = statusTable([...nodes, ...cluster], { columns, colours: false });
     for (const line of text.split("\n")) assert.ok(line.length <= columns, `${columns}: ${line}`);
-    const coloured = statusTable(nodes, { columns, colours: true });
+    const coloured = statusTable([...nodes, ...cluster], { columns, colours: true });
     // deno-lint-ignore no-control-regex -- the colours are what is taken out
     assert.equal(coloured.replace(/\u001b\[\d+m/g, ""), text);
     assert.ok(columns < 20 || coloured.length > text.length);

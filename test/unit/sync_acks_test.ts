@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DfdbError } from "../../src/base/errors.ts";
 import { nodeIdOf, seqOf } from "../../src/base/ids.ts";
-import type { SyncSettings } from "../../src/replication/sync_acks.ts";
+import type { SyncAcksOptions, SyncSettings } from "../../src/replication/sync_acks.ts";
 import { syncAcks } from "../../src/replication/sync_acks.ts";
 import type { DurableFollower } from "../../src/replication/types.ts";
 import { origin } from "../../src/storage/log.ts";
@@ -17,11 +17,14 @@ const follower = (digit: string, seq: number, candidate = false): DurableFollowe
 const at = (seq: number) => ({ ...origin, seq: seqOf(seq) });
 
 /** Acks over followers that the test names. */
-function rig(given: Partial<SyncSettings> = {}) {
+function rig(
+  given: Partial<SyncSettings> = {},
+  list: Pick<SyncAcksOptions, "members" | "from"> = {},
+) {
   const clock = new ManualClock(), listeners = new Set<() => void>();
   const settings = { required: 1, timeoutMs: 5_000, candidates: "required" as const, ...given };
   let followers: readonly DurableFollower[] = [];
-  const acks = syncAcks({ clock, settings: () => settings });
+  const acks = syncAcks({ clock, settings: () => settings, ...list });
   acks.attach({
     durable: () => followers,
     onAcknowledged(listener) {
@@ -125,6 +128,30 @@ test("sync acks: a candidate that is forgotten, or comes back without auto-failo
   }
 });
 
+test("sync acks: a candidate that is known from before counts as missing until it comes or is forgotten", async () => {
+  for (const end of ["comes", "comes without auto-failover", "is forgotten"]) {
+    const { acks, hold, wait, settled } = rig();
+    acks.remember(nodeIdOf("b".repeat(32)), "node-b");
+    wait(2);
+    hold(follower("c", 2));
+    assert.deepEqual([await settled(), acks.state().candidates], [{ 2: "waits" }, ["node-b"]], end);
+    if (end === "is forgotten") acks.forget(nodeIdOf("b".repeat(32)));
+    else {
+      const back = follower("b", 2, end === "comes");
+      acks.found(back);
+      hold(back, follower("c", 2));
+    }
+    assert.deepEqual(await settled(), { 2: "held" }, end);
+  }
+});
+
+test("sync acks: the name of a candidate that is here is the newer one", () => {
+  const { acks } = rig(), nodeId = nodeIdOf("b".repeat(32));
+  acks.found(follower("b", 1, true));
+  acks.remember(nodeId, "an older name");
+  assert.deepEqual(acks.state().candidates, ["node-b"]);
+});
+
 test("sync acks: where any follower will do, the candidate is one like the others", async () => {
   const { acks, hold, wait, settled } = rig({ candidates: "any" });
   acks.found(follower("b", 1, true));
@@ -177,4 +204,36 @@ test("sync acks: lost leadership is outcome_unknown for all, a stop is replicati
   assert.deepEqual(await stopped.settled(), { 2: "replication_timeout", 3: "replication_timeout" });
   assert.deepEqual([lost.listeners.size, stopped.listeners.size], [0, 0]);
   await lost.clock.advance(60_000);
+});
+
+test("sync acks: where an authority names who may lead next, all of these must hold a write, candidates need not", async () => {
+  let members = [nodeIdOf("c".repeat(32))];
+  const { acks, hold, wait, settled } = rig({}, { members: () => members });
+  wait(3);
+  hold(follower("b", 3, true), follower("c", 2, true));
+  assert.deepEqual(await settled(), { 3: "waits" });
+  hold(follower("b", 2, true), follower("c", 3, true));
+  assert.deepEqual(await settled(), { 3: "held" });
+  wait(4);
+  members = [nodeIdOf("b".repeat(32))];
+  hold(follower("b", 2, true), follower("c", 4, true));
+  assert.deepEqual(await settled(), { 3: "held", 4: "waits" });
+  members = [];
+  acks.recheck();
+  assert.deepEqual(await settled(), { 3: "held", 4: "held" });
+});
+
+test("sync acks: the newest entry that was answered is known, what was there before counts as answered", async () => {
+  const { acks, hold, wait, settled, settings } = rig({}, { from: seqOf(2) });
+  assert.equal(acks.answeredSeq, 2);
+  wait(4);
+  assert.equal(acks.answeredSeq, 2);
+  hold(follower("b", 4));
+  await settled();
+  assert.equal(acks.answeredSeq, 4);
+  wait(3);
+  assert.equal(acks.answeredSeq, 4);
+  settings.required = 0;
+  wait(9);
+  assert.equal(acks.answeredSeq, 9);
 });

@@ -1,4 +1,6 @@
 /** Prototypes of classes that are private to their modules, by an instance that their factory makes. */
+import type { SilenceWatch } from "../../../src/cluster/silence.ts";
+import { silenceWatch } from "../../../src/cluster/silence.ts";
 import type { Engine } from "../../../src/engine/engine.ts";
 import { engine } from "../../../src/engine/engine.ts";
 import type { FollowerSession } from "../../../src/replication/follower_events.ts";
@@ -18,6 +20,9 @@ export const leaderSessions: Leader = sessionPrototypes().leader as unknown as L
 export const engines: Engine = Object.getPrototypeOf(
   engine({ storage: { log: { last: origin } } } as never),
 ) as Engine;
+export const silenceWatches: SilenceWatch = Object.getPrototypeOf(
+  silenceWatch({ graceMs: 0, facts: () => null }),
+) as SilenceWatch;
 export const acks: SyncAcks = Object.getPrototypeOf(syncAcks({} as never)) as SyncAcks;
 
 /** A window in which everything up to `position` is acknowledged. */

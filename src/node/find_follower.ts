@@ -1,0 +1,29 @@
+import { DfdbError } from "../base/errors.ts";
+import type { ConnectedFollower } from "../replication/types.ts";
+import type { KnownNode } from "../wire/message.ts";
+import type { KnownNodes } from "./known_nodes.ts";
+
+/** The connected follower that an operator means: by node id, unique name or HTTP URL. Throws `conflict`, with the list. */
+export function findFollower(
+  followers: readonly ConnectedFollower[],
+  known: KnownNodes,
+  to: string,
+): KnownNode {
+  const url = to.replace(/\/+$/, "");
+  const found = followers.filter(({ nodeId, nodeName, httpUrl }) =>
+    nodeId === to || nodeName === to || httpUrl?.replace(/\/+$/, "") === url
+  );
+  const [follower] = found;
+  if (follower === undefined || found.length > 1) {
+    const what = follower === undefined
+      ? `No connected follower is "${to}"`
+      : `${found.length} followers are "${to}"`;
+    const list = followers.map(({ nodeId, nodeName, httpUrl }) =>
+      `${nodeName} (${nodeId}, ${httpUrl ?? "no URL"})`
+    );
+    throw new DfdbError("conflict", `${what}; there are: ${list.length === 0 ? "none" : list.join("; ")}`);
+  }
+  const { nodeId, nodeName, httpUrl } = follower;
+  const wireAddress = known.all().find((node) => node.nodeId === nodeId)?.wireAddress ?? null;
+  return { nodeId, nodeName, httpUrl, wireAddress };
+}

@@ -1,0 +1,50 @@
+/** Real nodes in virtual time: a candidate takes over when it has to, and only then. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { Machine } from "../sim/cluster.ts";
+import { inQuietWorld } from "../sim/quiet_world.ts";
+
+const put = (n: number) => ({ method: "PUT", path: `/collections/c/${n}`, body: `{"n":${n}}` }) as const;
+const leads = ({ node }: Machine): boolean => node !== null && node.role.leadership !== null;
+const mayWrite = (machine: Machine): boolean => leads(machine) && machine.node?.role.readOnly.on === false;
+const state = ({ node }: Machine): string | undefined => node?.replication.autoFailover?.state;
+
+const silenceMs = 5_000;
+
+test("a promotion that failed is tried again, though the leader does not come back", async () => {
+  await inQuietWorld({ seed: 1, machines: 2, secret: true, silenceMs }, async (own) => {
+    const { cluster, start, until, ask, world } = own,
+      [first, second] = cluster.machines as [Machine, Machine];
+    await start();
+    assert.equal((await ask(first, put(1))).status, 201);
+    await until("it is armed", () => state(second) === "watching");
+    second.disk.faults.full = true;
+    first.end("kill");
+    await until("it tried in vain", () => second.disk.injected.full > 0);
+    await world.pass(5_000);
+    second.disk.faults.full = false;
+    await until("it leads", () => mayWrite(second));
+  });
+});
+
+test("a candidate that the next leader does not accept does not take over from the one before", async () => {
+  await inQuietWorld({ seed: 2, machines: 3, secret: true, silenceMs }, async (own) => {
+    const { cluster, start, until, ask, world } = own, [first, second, third] = cluster.machines as Machine[];
+    assert.ok(first && second && third);
+    // All but the target: the old leader comes back as a candidate before the other one finds the new leader.
+    first.silenceMs = silenceMs;
+    await start();
+    assert.equal((await ask(first, put(1))).status, 201);
+    await until("it is armed", () => state(second) === "watching");
+    await until("all are connected", () => first.observed?.followers().length === 2);
+    const { network } = own;
+    const link = network.link(second.name, third.name);
+    link.cut = true;
+    const body = `{"to":"${third.name}"}`;
+    assert.equal((await ask(first, { method: "POST", path: "/replication/handover", body })).status, 200);
+    await until("the old leader is its candidate", () => state(first) === "watching");
+    link.cut = false;
+    assert.ok(!await world.until(() => leads(second), 60_000), "it leads beside the new leader");
+    assert.ok(mayWrite(third));
+  });
+});

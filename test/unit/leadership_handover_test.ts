@@ -1,0 +1,114 @@
+/** Real nodes in virtual time: what a handover must keep when somebody dies or is cut off in the middle. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import type { Machine } from "../sim/cluster.ts";
+import { inQuietWorld, type QuietWorld } from "../sim/quiet_world.ts";
+import type { Answer } from "../sim/types.ts";
+
+const put = (n: number) => ({ method: "PUT", path: `/collections/c/${n}`, body: `{"n":${n}}` }) as const;
+
+/** Two nodes that are connected, and one write. */
+async function began({ cluster, start, until, ask }: QuietWorld): Promise<[Machine, Machine]> {
+  const [first, second] = cluster.machines as [Machine, Machine];
+  await start();
+  await until("they are connected", () => first.observed?.followers().length === 1);
+  assert.equal((await ask(first, put(1))).status, 201);
+  await until("it is there", () => second.node?.storage.log.last.seq === first.node?.storage.log.last.seq);
+  return [first, second];
+}
+
+function handOver({ ask }: QuietWorld, from: Machine, to: Machine): Promise<Answer> {
+  return ask(from, { method: "POST", path: "/replication/handover", body: `{"to":"${to.name}"}` });
+}
+
+const leads = ({ node }: Machine): boolean => node !== null && node.role.leadership !== null;
+const mayWrite = (machine: Machine): boolean => leads(machine) && machine.node?.role.readOnly.on === false;
+
+test("an old leader that dies as soon as it knows of its successor does not lead again", async () => {
+  await inQuietWorld({ seed: 1, machines: 2, secret: true }, async (own) => {
+    const [first, second] = await began(own);
+    const answer = handOver(own, first, second).catch(() => {});
+    await own.until("it stopped leading", () => !leads(first));
+    first.end("kill");
+    first.start();
+    await own.until("it is up", () => first.node !== null);
+    assert.equal(first.node?.role.kind, "follower");
+    await answer;
+    await own.until("it follows", () => second.observed?.followers().length === 1);
+  });
+});
+
+test("a connection that breaks while the target takes over does not give the role back", async () => {
+  await inQuietWorld({ seed: 2, machines: 2, secret: true }, async (own) => {
+    const [first, second] = await began(own), { world, network, until } = own;
+    const busy = Promise.withResolvers<void>();
+    const exchange = second.node?.engine.exchange(() => busy.promise);
+    handOver(own, first, second).catch(() => {});
+    await until("the target takes over", () => second.node?.role.leadership !== null);
+    network.reset(() => true);
+    await world.pass(10_000);
+    assert.ok(!mayWrite(first), "the old leader takes writes, and the target is about to");
+    busy.resolve();
+    await until("it leads", () => mayWrite(second) && !leads(first));
+    await exchange;
+    await until("it is followed", () => second.observed?.followers().length === 1);
+  });
+});
+
+test("a target that comes back with its promotion unfinished does not lead beside a leader that was forced", async () => {
+  await inQuietWorld({ seed: 3, machines: 2, secret: true }, async (own) => {
+    const [first, second] = await began(own), { world, until, ask } = own;
+    second.crashAt = { label: /^promote:kept$/, skip: 0, how: "kill" };
+    handOver(own, first, second).catch(() => {});
+    await until("the target dies", () => second.process === null);
+    await until("in doubt", () => first.node?.role.readOnly.reason === "handover_in_doubt");
+    const forced = { method: "POST", path: "/replication/read-write", body: '{"force":true}' } as const;
+    assert.equal((await ask(first, forced)).status, 200);
+    assert.equal((await ask(first, put(2))).status, 201);
+    second.start();
+    for (let i = 0; i < 100; i++) {
+      await world.pass(100);
+      assert.ok(!(mayWrite(first) && mayWrite(second)), "both take writes");
+    }
+    assert.ok(mayWrite(first) && first.observed?.followers().length === 1);
+  });
+});
+
+test("a write that comes while the target takes over waits for followers, too", async () => {
+  const options = { seed: 4, machines: 2, secret: true, required: 1, syncTimeoutMs: 2_000 };
+  await inQuietWorld(options, async (own) => {
+    const [first, second] = await began(own), { world, until, ask } = own;
+    const busy = Promise.withResolvers<void>();
+    const exchange = second.node?.engine.exchange(() => busy.promise);
+    handOver(own, first, second).catch(() => {});
+    await until("the target takes over", () => second.node?.role.leadership !== null);
+    const answer = ask(second, put(2));
+    await world.pass(50);
+    first.end("kill");
+    busy.resolve();
+    assert.equal((await answer).status, 504);
+    await exchange;
+  });
+});
+
+test("a leader that an operator forced out of doubt is not overtaken by its target, which was only slow", async () => {
+  await inQuietWorld({ seed: 5, machines: 2, secret: true }, async (own) => {
+    const [first, second] = await began(own), { world, network, until, ask } = own;
+    const busy = Promise.withResolvers<void>();
+    const exchange = second.node?.engine.exchange(() => busy.promise);
+    handOver(own, first, second).catch(() => {});
+    await until("the target takes over", () => second.node?.role.leadership !== null);
+    network.link(first.name, second.name).cut = network.link(second.name, first.name).cut = true;
+    await until("in doubt", () => first.node?.role.readOnly.reason === "handover_in_doubt");
+    const forced = { method: "POST", path: "/replication/read-write", body: '{"force":true}' } as const;
+    assert.equal((await ask(first, forced)).status, 200);
+    assert.equal((await ask(first, put(2))).status, 201);
+    busy.resolve();
+    await exchange;
+    network.heal();
+    await until("the target follows", () => first.observed?.followers().length === 1);
+    await world.pass(5_000);
+    assert.ok(mayWrite(first) && !leads(second));
+    assert.equal((await ask(first, { method: "GET", path: "/collections/c/2" })).status, 200);
+  });
+});
