@@ -250,6 +250,8 @@ class Assembled implements Cluster {
   #onWelcome(welcomed: Welcomed): void {
     const { known, kept, logger } = this.#parts;
     this.stand.welcomed = welcomed;
+    // What came before was not yet known to come from a leader.
+    this.failover.heard();
     known.met(welcomed.leader);
     known.heardOf(welcomed.knownNodes);
     try {

@@ -32,7 +32,6 @@ const expected: Readonly<Record<string, Expected>> = {
   stale_read: { firstSeed: 20, seeds: 60, checkers: ["reads", "client"] },
   uncommitted_read: { firstSeed: 58, seeds: 160, checkers: ["reads", "content"] },
   old_entries_in_memory: { firstSeed: 23, seeds: 60, checkers: ["history", "content"] },
-  sidecar_ignored: { firstSeed: 771, seeds: 1_600, checkers: ["history"] },
   writes_while_read_only: { checkers: ["read-only"] },
   follower_writes: { firstSeed: 12, seeds: 40, checkers: ["history", "promises"] },
   run_reused: { checkers: ["history"] },
@@ -50,8 +49,11 @@ const expected: Readonly<Record<string, Expected>> = {
   doubt_not_kept: { firstSeed: 1, seeds: 120, checkers: ["leadership", "history", "liveness"] },
 };
 
+/** Too rare for here: `npm run sim -- --plants` looks for them among more seeds. The nodes' own tests see these mistakes, too. */
+const rare = ["sidecar_ignored"];
+
 test("every plant is expected to be caught by somebody", () => {
-  assert.deepEqual(Object.keys(expected).sort(), [...plantNames].sort());
+  assert.deepEqual([...Object.keys(expected), ...rare].sort(), [...plantNames].sort());
 });
 
 const seedsUsed = new Set<number>();
