@@ -1,24 +1,39 @@
 /**
- * `npm test`: types, format, lint, then the same test files under Node, Deno and Bun, simulated worlds on each, then the
+ * `npm test`: types, format, lint, then the same test files under Node, Deno and Bun, simulated worlds on each, and the
  * clusters of real processes. Prints each part's own output only when it fails, and one closing line with the sum.
  * `npm test -- --runtime node --only unit` runs a part.
  */
 import { spawn } from "node:child_process";
-import { globSync } from "node:fs";
+import { globSync, mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
+
+const cores = Math.min(4, availableParallelism());
 
 const { values } = parseArgs({
   options: {
     runtime: { type: "string", default: "all" },
     only: { type: "string" },
+    /** Parts side by side; two more than cores, as the nodes' tests wait more than they work. */
+    jobs: { type: "string", default: String(cores + 2) },
     verbose: { type: "boolean", default: false },
   },
 });
 
-/** Folders whose files run on every runtime. */
-const everywhere = ["unit", "runtime", "scenario", "golden", "fuzz", "crash", "sim"];
-/** Folders whose files start processes of every runtime themselves. */
-const once = ["tidy", "cluster"];
+const runtimes = ["node", "deno", "bun"] as const;
+type RuntimeName = typeof runtimes[number];
+
+/** Folders whose files run on every runtime, as parts of their own. */
+const everywhere: Readonly<Record<string, readonly string[]>> = {
+  crash: ["crash"],
+  sim: ["sim"],
+  unit: ["unit", "runtime", "scenario", "golden", "fuzz"],
+};
+/** Measures how long threads are held: nothing runs beside it. */
+const alone = "stall_test.ts";
+/** Parts that the other files in `cluster` make, which start processes of every runtime themselves and wait more than they work. */
+const clusterParts = 3;
 
 interface Part {
   readonly name: string;
@@ -49,53 +64,79 @@ const readers = {
 
 const seeds = (output: string) => counted(last(output, /: (\d+) seeds, /g), 0);
 
-const runners: Record<keyof typeof readers, (files: readonly string[]) => readonly string[]> = {
-  node: (list) => ["node", "--test", "--test-reporter=spec", "--test-concurrency=2", ...list],
+/** One file after the other: the parts are what runs side by side. */
+const runners: Record<RuntimeName, (files: readonly string[]) => readonly string[]> = {
+  node: (list) => ["node", "--test", "--test-reporter=spec", "--test-concurrency=1", ...list],
   deno: (list) => ["deno", "test", "-A", "--no-check", "--quiet", ...list],
   bun: (list) => ["bun", "test", "--timeout", "120000", ...list.map((file) => `./${file}`)],
 };
 
+const wanted = (runtime: RuntimeName): boolean => values.runtime === "all" || values.runtime === runtime;
+
+/** What needs all cores for a moment. */
+function checks(): Part[] {
+  if (values.only !== undefined || values.runtime !== "all") return [];
+  return [
+    { name: "types", command: ["tsc", "-p", "."], counts: null },
+    { name: "format", command: ["deno", "fmt", "--check", "--quiet"], counts: null },
+    { name: "lint", command: ["deno", "lint", "--quiet"], counts: null },
+  ];
+}
+
+function aloneParts(): Part[] {
+  const own = files(["cluster"]).filter((file) => file.endsWith(alone));
+  if (own.length === 0 || !wanted("node")) return [];
+  return [{ name: "stalls", command: runners.node(own), counts: readers.node }];
+}
+
+/** The long ones first: so no core waits at the end. */
 function parts(): Part[] {
   const list: Part[] = [];
-  if (values.only === undefined && values.runtime === "all") {
-    list.push({ name: "types", command: ["tsc", "-p", "."], counts: null });
-    list.push({ name: "format", command: ["deno", "fmt", "--check", "--quiet"], counts: null });
-    list.push({ name: "lint", command: ["deno", "lint", "--quiet"], counts: null });
+  const add = (runtime: RuntimeName, name: string, own: readonly string[]): void => {
+    if (own.length === 0 || !wanted(runtime)) return;
+    list.push({ name, command: runners[runtime](own), counts: readers[runtime] });
+  };
+  const clusters = files(["cluster"]).filter((file) => !file.endsWith(alone));
+  for (let turn = 0; turn < clusterParts; turn++) {
+    add("node", `cluster ${turn + 1}`, clusters.filter((_, i) => i % clusterParts === turn));
   }
-  const shared = files(everywhere), single = files(once);
-  for (const runtime of ["node", "deno", "bun"] as const) {
-    if (values.runtime !== "all" && values.runtime !== runtime) continue;
-    if (shared.length > 0) {
-      list.push({ name: runtime, command: runners[runtime](shared), counts: readers[runtime] });
-    }
+  for (const [what, folders] of Object.entries(everywhere)) {
+    for (const runtime of runtimes) add(runtime, `${runtime} ${what}`, files(folders));
   }
-  if (values.only === undefined || values.only === "seeds") list.push(...seedParts());
-  if (single.length > 0 && (values.runtime === "all" || values.runtime === "node")) {
-    list.push({ name: "clusters", command: runners.node(single), counts: readers.node });
-  }
+  add("node", "tidy", files(["tidy"]));
   return list;
 }
 
 /** The same worlds each time, and new ones. */
 function seedParts(): Part[] {
-  const names = (["node", "deno", "bun"] as const).filter((name) =>
-    values.runtime === "all" || values.runtime === name
-  );
-  return names.flatMap((runtime) =>
+  if (values.only !== undefined && values.only !== "seeds") return [];
+  return runtimes.filter(wanted).flatMap((runtime) =>
     [["--seed", "1"], []].map((which) => ({
-      name: `${which.length === 0 ? "new" : "fixed"} ${runtime}`,
-      command: ["node", "test/sim/main.ts", "--runtime", runtime, "--runs", "200", ...which],
+      name: `${runtime} ${which.length === 0 ? "new" : "fixed"} seeds`,
+      command: [
+        ...["node", "test/sim/main.ts", "--runtime", runtime, "--runs", "200", "--jobs", "1"],
+        ...which,
+      ],
       counts: seeds,
     }))
   );
 }
 
-function run(command: readonly string[]): Promise<{ code: number; output: string }> {
+/** What Node made of the sources, so that not each of some hundred processes makes it again: half of such a process's time. */
+const compiled = mkdtempSync(join(tmpdir(), "dfdb-compiled-"));
+
+function run(command: readonly string[], ports: string): Promise<{ code: number; output: string }> {
   const [program, ...args] = command;
   return new Promise((resolve) => {
     const child = spawn(program as string, args, {
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0" },
+      env: {
+        ...process.env,
+        NO_COLOR: "1",
+        FORCE_COLOR: "0",
+        NODE_COMPILE_CACHE: compiled,
+        TEST_PORTS: ports,
+      },
     });
     let output = "";
     const take = (chunk: Buffer): void => {
@@ -111,9 +152,13 @@ function run(command: readonly string[]): Promise<{ code: number; output: string
 
 let passed = 0, failed = 0;
 
+/** Ports for each part, so that none takes what another's node leads on again in a moment (`tool/ports.ts`). */
+const firstPort = 10_000, portsEach = 1_000;
+let partsRun = 0;
+
 async function runPart(part: Part): Promise<void> {
-  const startedAt = performance.now();
-  const { code, output } = await run(part.command);
+  const startedAt = performance.now(), from = firstPort + portsEach * (partsRun++ % 22);
+  const { code, output } = await run(part.command, `${from}-${from + portsEach - 1}`);
   const counts = part.counts === null
     ? { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1 }
     : part.counts(output);
@@ -126,17 +171,28 @@ async function runPart(part: Part): Promise<void> {
   const bad = broken || (counts?.failed ?? 0) > 0;
   if (bad && !values.verbose) console.log(output);
   console.log(
-    `${bad ? "FAIL" : "ok  "} ${part.name.padEnd(10)} ${counts?.passed ?? 0} passed, ${
+    `${bad ? "FAIL" : "ok  "} ${part.name.padEnd(17)} ${counts?.passed ?? 0} passed, ${
       counts?.failed ?? 0
     } failed` +
       `${broken ? ` (the runner ended with ${code})` : ""} in ${seconds} s`,
   );
 }
-/** Deno and Bun run their files one after the other: side by side they use both cores, as Node does by itself. */
-const all = parts(), beside = all.filter(({ name }) => name === "deno" || name === "bun");
-for (const part of all) {
-  if (part === beside[0]) await Promise.all(beside.map(runPart));
-  else if (!beside.includes(part)) await runPart(part);
+
+/** `jobs` parts at a time. */
+async function runSideBySide(list: readonly Part[], jobs: number): Promise<void> {
+  const waiting = [...list];
+  const worker = async (): Promise<void> => {
+    for (let part = waiting.shift(); part !== undefined; part = waiting.shift()) await runPart(part);
+  };
+  await Promise.all(Array.from({ length: jobs }, worker));
+}
+
+try {
+  await runSideBySide([...checks(), ...aloneParts()], 1);
+  await runSideBySide(seedParts(), cores);
+  await runSideBySide(parts(), Math.max(1, Number(values.jobs) || cores));
+} finally {
+  rmSync(compiled, { recursive: true, force: true });
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);

@@ -80,8 +80,8 @@ export const limits = {
   promoteMs: 30_000,
   /** How often a program's probe of the next leader is asked. */
   probeEveryMs: 50,
-  /** A candidate's last attempt to reach its silent leader takes a heartbeat, or at least so long. */
-  lastAttemptMsMin: 200,
+  /** A candidate's last attempt to reach its silent leader takes a heartbeat, or at least so long: two round trips of a long line. */
+  lastAttemptMsMin: 500,
   /** Other nodes that are kept for a database. */
   knownPeersMax: 64,
   /** When a node was last seen is written this often. */

@@ -37,6 +37,11 @@ export function prng(seed: number): Prng {
     uint32,
     float,
     below: (bound) => Math.floor(float() * bound),
-    bytes: (length) => Uint8Array.from({ length }, () => uint32() & 0xff),
+    bytes(length) {
+      // A loop: `from` with a callback takes ten times as long.
+      const made = new Uint8Array(length);
+      for (let i = 0; i < length; i++) made[i] = uint32();
+      return made;
+    },
   };
 }

@@ -1,6 +1,6 @@
 /** What a peer that proved the secret says of who leads. */
 import type { TermRecord } from "../storage/log.ts";
-import type { Hello, KnownNode, State } from "../wire/message.ts";
+import type { KnownNode, State } from "../wire/message.ts";
 
 export interface Claim {
   readonly peer: KnownNode;
@@ -14,11 +14,16 @@ export interface Claim {
   readonly follows: boolean;
 }
 
-/** What `said` of `peer`; its address, and that of the leader it names, are as this node can reach them. */
-export function claimOf(peer: KnownNode, said: Hello | State, leader: KnownNode | null = said.leader): Claim {
-  const newest = said.terms.at(-1) ?? null;
-  const follows = said.type === "state"
-    ? said.role === "follower"
-    : said.mode !== "control" || (said.leads === null && leader !== null);
-  return { peer, leads: said.leads, newest, leader, follows };
+interface Answer {
+  readonly role: State["role"];
+  readonly terms: readonly TermRecord[];
+}
+
+/** What `peer` answered; its address, and that of the leader it names, are as this node can reach them. */
+export function claimOf(
+  { nodeId, nodeName, httpUrl, wireAddress }: KnownNode,
+  { leads, terms, leader, role }: Pick<Claim, "leads" | "leader"> & Answer,
+): Claim {
+  const peer = { nodeId, nodeName, httpUrl, wireAddress };
+  return { peer, leads, newest: terms.at(-1) ?? null, leader, follows: role === "follower" };
 }

@@ -46,7 +46,7 @@ export function refusalToPromote(facts: PromotionFacts): DfdbError | null {
 export interface TakeOverFacts {
   /** The leader accepted this node as its candidate in this run. */
   readonly armed: boolean;
-  /** What this node is doing, or what is wrong with it, that forbids it to lead; completes "this node ...". */
+  /** What this node is doing, or what is wrong with it, that forbids it to lead. */
   readonly unfit: string | null;
   /** This node heard a leader of this database since it started. */
   readonly everInTouch: boolean;
@@ -64,7 +64,7 @@ export function whyNotTakeOver(facts: TakeOverFacts): string | null {
   if (!everInTouch) return "this node was never in touch with its leader";
   if (!armed) return "the leader has not accepted this node as its candidate";
   if (inHandover) return "this node is in a handover";
-  if (unfit !== null) return `this node ${unfit}`;
+  if (unfit !== null) return unfit;
   if (mirrorAhead) return "the database of this node is older than what it held before";
   const lagOps = leaderSeq === null ? 0 : leaderSeq - seq;
   return lagOps > maxLagOps ? `this node is ${lagOps} entries behind, more than ${maxLagOps}` : null;

@@ -10,6 +10,7 @@ import type { KnownNode, TakeOver } from "../wire/message.ts";
 import { type Announcer, announcer } from "./announcer.ts";
 import { AutoFailover } from "./auto_failover.ts";
 import { Fence } from "./fence.ts";
+import { nodeOf } from "./find_follower.ts";
 import { Giving } from "./giving.ts";
 import { Lease } from "./lease.ts";
 import { Peers } from "./peers.ts";
@@ -20,23 +21,6 @@ import { syncUpkeep } from "./sync_upkeep.ts";
 import { Taking } from "./taking.ts";
 import { Transitions } from "./transitions.ts";
 
-export interface Cluster {
-  readonly stand: Stand;
-  readonly transitions: Transitions;
-  readonly fence: Fence;
-  readonly failover: AutoFailover;
-  readonly giving: Giving;
-  readonly taking: Taking;
-  readonly announcer: Announcer;
-  /** What the role at the start asks for. Rejects with `port_in_use`. */
-  begin(): Promise<void>;
-  /** This leader has a listener from now on. */
-  serves(): void;
-  /** This follower follows somebody: auto-failover is on again, as it was or as the settings say. */
-  watch(): void;
-  close(): Promise<void>;
-}
-
 export interface ClusterHooks {
   /** Runs after the changes before it. */
   change<Value>(run: () => Promise<Value>): Promise<Value>;
@@ -46,11 +30,7 @@ export interface ClusterHooks {
   promoteSilently(port: number | null): Promise<void>;
 }
 
-export function clusterParts(parts: ReplicationParts, hooks: ClusterHooks): Cluster {
-  return new Assembled(parts, hooks);
-}
-
-class Assembled implements Cluster {
+export class Cluster {
   readonly stand: Stand;
   readonly transitions: Transitions;
   readonly fence: Fence;
@@ -81,7 +61,7 @@ class Assembled implements Cluster {
       onFollow: () => this.#onFollow(),
     });
     this.fence = new Fence(parts, stand, peers, {
-      stepDown: (leader, why) => this.#stepDown(leader, why),
+      stepDown: (leader) => this.#stepDown(leader),
       raise: (above) => this.#raise(above),
       confirmed: () => this.#confirmed(),
     });
@@ -137,12 +117,14 @@ class Assembled implements Cluster {
     };
   }
 
+  /** What the role at the start asks for. Rejects with `port_in_use`. */
   async begin(): Promise<void> {
     const { role, settings, start, kept, embedded } = this.#parts;
     if (role.kind === "follower") {
       if (embedded) return;
       const at = this.#configured() ?? this.transitions.whereToFollow(kept.state?.leaderAddress ?? null);
       if (at !== null) this.stand.follow(at);
+      this.#lease.resume();
       return this.watch();
     }
     const { leadership } = role, { handover } = kept.state ?? { handover: null };
@@ -159,6 +141,7 @@ class Assembled implements Cluster {
     if (start.unfinished && !role.readOnly.on) this.transitions.finish();
   }
 
+  /** This leader has a listener from now on. */
   serves(): void {
     const { leadership } = this.#parts.role;
     if (leadership !== null && !this.#judges) this.#judge(leadership);
@@ -277,10 +260,7 @@ class Assembled implements Cluster {
     }
     const follower = server?.followers().find((each) => each.nodeId === nodeId);
     if (follower === undefined) return;
-    const { nodeName, httpUrl } = follower;
-    const wireAddress = this.#parts.known.all().find((node) => node.nodeId === nodeId)?.wireAddress ?? null;
-    const target: KnownNode = { nodeId, nodeName, httpUrl, wireAddress };
-    this.giving.start(target, limits.promoteMs, id).then(() => {}, decline);
+    this.giving.start(nodeOf(follower, this.#parts.known), limits.promoteMs, id).then(() => {}, decline);
   }
 
   #onLead(term: Term): void {
@@ -298,6 +278,12 @@ class Assembled implements Cluster {
     this.watch();
   }
 
+  /** Takes no writes until the authority has given this leader its place anew. */
+  askToLead(): void {
+    this.#lease.begin();
+  }
+
+  /** This follower follows somebody: auto-failover is on again, as it was or as the settings say. */
   watch(): void {
     const { autoFailoverMs, autoFailoverNewPort } = this.#parts.settings;
     if (this.failover.resume()) return;
@@ -312,8 +298,7 @@ class Assembled implements Cluster {
     if (!begun && start.unfinished) this.transitions.finish();
   }
 
-  #stepDown(leader: KnownNode | null, epoch: number): void {
-    void epoch;
+  #stepDown(leader: KnownNode | null): void {
     this.#change(() => this.transitions.stepDown({ leader, term: null, origin: "fenced" }));
   }
 

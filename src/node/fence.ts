@@ -13,7 +13,7 @@ import type { Stand } from "./stand.ts";
 
 export interface FenceActions {
   /** To be answered with `follow`. */
-  stepDown(leader: KnownNode | null, epoch: Epoch): void;
+  stepDown(leader: KnownNode | null): void;
   /** To be answered with `lead`. */
   raise(above: Epoch): void;
   /** Writes are not held up by fencing any more. */
@@ -43,7 +43,7 @@ export class Fence {
     this.#actions = actions;
     this.#machine = fencing({
       counts: authority.kind === "silence",
-      known: (nodeId) => known.all().find((node) => node.nodeId === nodeId) ?? null,
+      known: (nodeId) => known.get(nodeId),
     });
     this.#driver = new Driver(this.#machine, parts.runtime.clock, (effect) => this.#perform(effect));
   }
@@ -127,11 +127,11 @@ export class Fence {
           epoch: effect.epoch,
           why: effect.why,
         });
-        return this.#actions.stepDown(effect.leader, effect.epoch);
+        return this.#actions.stepDown(effect.leader);
       case "raise":
         return this.#actions.raise(effect.above);
       case "resign":
-        return this.#actions.stepDown(null, effect.epoch);
+        return this.#actions.stepDown(null);
       case "unconfirmed":
         logger.warn("leads without having heard from all that may lead", { nodes: effect.nodes.join(", ") });
         return;

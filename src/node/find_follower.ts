@@ -6,7 +6,7 @@ import type { KnownNodes } from "./known_nodes.ts";
 /** The connected follower that an operator means: by node id, unique name or HTTP URL. Throws `conflict`, with the list. */
 export function findFollower(
   followers: readonly ConnectedFollower[],
-  known: KnownNodes,
+  known: Pick<KnownNodes, "get">,
   to: string,
 ): KnownNode {
   const url = to.replace(/\/+$/, "");
@@ -23,7 +23,13 @@ export function findFollower(
     );
     throw new DfdbError("conflict", `${what}; there are: ${list.length === 0 ? "none" : list.join("; ")}`);
   }
-  const { nodeId, nodeName, httpUrl } = follower;
-  const wireAddress = known.all().find((node) => node.nodeId === nodeId)?.wireAddress ?? null;
-  return { nodeId, nodeName, httpUrl, wireAddress };
+  return nodeOf(follower, known);
+}
+
+/** A connected follower, with the address on which it would lead. */
+export function nodeOf(
+  { nodeId, nodeName, httpUrl }: ConnectedFollower,
+  known: Pick<KnownNodes, "get">,
+): KnownNode {
+  return { nodeId, nodeName, httpUrl, wireAddress: known.get(nodeId)?.wireAddress ?? null };
 }

@@ -32,6 +32,8 @@ export interface KnownNodes {
   withdrew(nodeId: NodeId): void;
   /** False: it is not known. Throws when that cannot be kept; nothing is forgotten then. */
   forget(nodeId: NodeId): boolean;
+  /** Null: it is not known. */
+  get(nodeId: NodeId): KnownPeer | null;
   /** All, seen latest first. */
   all(): readonly KnownPeer[];
   /** What `except` is told, at most as many as a message holds: the leader, then candidates, then those seen latest. */
@@ -126,6 +128,10 @@ class Nodes implements KnownNodes {
     this.#kept.delete(nodeId);
     this.#met.delete(nodeId);
     return peers.delete(nodeId) || kept;
+  }
+
+  get(nodeId: NodeId): KnownPeer | null {
+    return this.#current().get(nodeId) ?? null;
   }
 
   all(): readonly KnownPeer[] {

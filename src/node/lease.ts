@@ -3,6 +3,7 @@ import { DfdbError } from "../base/errors.ts";
 import { epochOf } from "../base/ids.ts";
 import type { Holder } from "../cluster/authority.ts";
 import type { Timer } from "../runtime/runtime.ts";
+import type { RoleOrigin } from "../storage/storage.ts";
 import { epochAfter } from "./kept_state.ts";
 import type { Peers } from "./peers.ts";
 import type { ReplicationParts } from "./replication.ts";
@@ -10,6 +11,9 @@ import type { Stand } from "./stand.ts";
 import type { Transitions } from "./transitions.ts";
 
 const retryMs = 1_000;
+
+/** How a node became a follower that nobody told to follow: it lost its place, or its promotion failed. */
+const byItself: ReadonlySet<RoleOrigin> = new Set<RoleOrigin>(["fenced", "failover", "promoted"]);
 
 export interface LeaseOptions {
   readonly parts: ReplicationParts;
@@ -41,6 +45,17 @@ export class Lease {
     change(() => this.#take());
   }
 
+  /**
+   * This node follows. If it led last by all that it has, and lost its place before it was started again, it may be that nobody else can lead:
+   * it goes on trying to get the place back.
+   */
+  resume(): void {
+    const { authority, kept, storage, nodeStore } = this.#options.parts;
+    const { origin } = kept.state ?? { origin: "settings" };
+    const ledLast = storage.log.terms.at(-1)?.nodeId === nodeStore.nodeId && byItself.has(origin);
+    if (authority.kind !== "silence" && ledLast) this.#again(() => this.#regain());
+  }
+
   stop(): void {
     this.#stopped = true;
     this.#timer?.cancel();
@@ -58,9 +73,11 @@ export class Lease {
     } catch (error) {
       if (!(error instanceof DfdbError)) throw error;
       const holder = await this.#otherHolder();
-      if (holder != null && holder.epoch > role.leadership.epoch) {
+      if (holder != null && (holder.epoch > role.leadership.epoch || await this.#leads(holder))) {
         logger.warn("another node leads", { leader: holder.node.nodeName, epoch: holder.epoch });
-        return await transitions.stepDown({ leader: holder.node, term: null, origin: "fenced" });
+        await transitions.stepDown({ leader: holder.node, term: null, origin: "fenced" });
+        // It may be gone, and have the lease until its time is over.
+        return this.#again(() => this.#regain());
       }
       if (error.message !== this.#told) {
         logger.warn("this node may not lead yet", { reason: error.message });
@@ -83,14 +100,15 @@ export class Lease {
 
   /** Who has this node's place is followed; while nobody has it, this node tries to get it back. */
   async #regain(): Promise<void> {
-    const { parts: { role }, stand, transitions, leadPort } = this.#options;
+    const { parts: { role, behind }, stand, transitions, leadPort } = this.#options;
     if (this.#stopped || role.leadership !== null) return;
     const state = stand.following?.status().state;
     if (state === "streaming" || state === "catching_up") return;
     const holder = await this.#otherHolder();
     try {
       if (holder != null) await transitions.stepDown({ leader: holder.node, term: null, origin: "fenced" });
-      else if (holder === null) {
+      // Older than what it once had, it leads by an operator's word only.
+      else if (holder === null && !behind.suspicious) {
         await transitions.promote({ origin: "failover", listen: { port: leadPort() } });
         return;
       }
@@ -98,6 +116,12 @@ export class Lease {
       if (!(error instanceof DfdbError)) throw error;
     }
     this.#again(() => this.#regain());
+  }
+
+  /** It says so itself. One that is gone has the lease until its time is over. */
+  async #leads({ node, epoch }: Holder): Promise<boolean> {
+    const answer = await this.#options.peers.ask(node).catch(() => null);
+    return answer?.leads?.epoch === epoch;
   }
 
   /** Null: nobody else has it; undefined: nobody knows. */

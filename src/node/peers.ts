@@ -1,7 +1,7 @@
 /** What this node says of itself to others, and how it asks them. */
 import type { Epoch } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
-import type { Claim } from "../cluster/claim.ts";
+import { type Claim, claimOf } from "../cluster/claim.ts";
 import type { HandoverOutcome } from "../cluster/handover_events.ts";
 import { DfdbError } from "../base/errors.ts";
 import { askPeer, type PeerState } from "../replication/control_peer.ts";
@@ -103,7 +103,7 @@ export class Peers {
       throw new DfdbError("unreachable", `nobody knows where "${peer.nodeName}" can be reached`);
     }
     const state = await this.askAt(address, question);
-    const claim = claimOf(state);
+    const claim = claimOf(state, state);
     this.met(claim);
     return { ...claim, state };
   }
@@ -141,15 +141,4 @@ export class Peers {
     if (role.kind === "none" && server === null) return null;
     return publicAddress(this.#parts, server?.port ?? this.#facts().leadPort);
   }
-}
-
-function claimOf(state: PeerState): Claim {
-  const { nodeId, nodeName, httpUrl, wireAddress, leads, terms, leader, role } = state;
-  return {
-    peer: { nodeId, nodeName, httpUrl, wireAddress },
-    leads,
-    newest: terms.at(-1) ?? null,
-    leader,
-    follows: role === "follower",
-  };
 }

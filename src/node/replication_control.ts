@@ -13,8 +13,7 @@ import type { FollowerServer, LeaderFollowing } from "../replication/types.ts";
 import type { Term, TermRecord } from "../storage/log.ts";
 import type { KnownNode } from "../wire/message.ts";
 import type { AutoFailoverView } from "./auto_failover.ts";
-import type { Cluster } from "./cluster_parts.ts";
-import { clusterParts } from "./cluster_parts.ts";
+import { Cluster } from "./cluster_parts.ts";
 import type { Given } from "./giving.ts";
 import { drained } from "./drained.ts";
 import { findFollower } from "./find_follower.ts";
@@ -89,7 +88,7 @@ class Control implements Replication {
 
   constructor(parts: ReplicationParts) {
     this.#parts = parts;
-    this.#cluster = clusterParts(parts, {
+    this.#cluster = new Cluster(parts, {
       change: (run) => this.#change(null, run),
       drained: () => drained(this.#parts),
       promoteSilently: (port) => this.#takeOver(port),
@@ -230,10 +229,12 @@ class Control implements Replication {
     port: number | null,
     force: boolean,
   ): Promise<{ readonly port: number; readonly term: Term }> {
-    const byAgreement = await this.#change("promote", () => this.#mayPromote(force), force);
-    const term = byAgreement
-      ? await this.#cluster.taking.wish(port, limits.promoteMs)
-      : await this.#change("promote", () => this.#promoteAlone(port), force);
+    const alone = await this.#change(
+      "promote",
+      async () => this.#needsAgreement(force) ? null : await this.#promoteAlone(port),
+      force,
+    );
+    const term = alone ?? await this.#cluster.taking.wish(port, limits.promoteMs);
     return { port: this.server?.port ?? 0, term };
   }
 
@@ -298,8 +299,11 @@ class Control implements Replication {
     return this.#closing;
   }
 
-  /** True: the leader is there and has to agree, which it does while it takes no writes; false: nobody can be asked. */
-  async #mayPromote(force: boolean): Promise<boolean> {
+  /**
+   * True: the leader is there and has to agree, which it does while it takes no writes; false: nobody can be asked. Throws when this node
+   * must not lead.
+   */
+  #needsAgreement(force: boolean): boolean {
     const { storage, behind, settings } = this.#parts, status = this.following?.status() ?? null;
     mayTake(settings, this.#cluster.stand);
     const heard = status?.state === "streaming" || status?.state === "catching_up";
@@ -343,8 +347,12 @@ class Control implements Replication {
 
   /** An operator knows that nobody else leads. */
   #force(): void {
-    const { kept, role } = this.#parts, { transitions, giving } = this.#cluster;
+    const { kept, role, authority } = this.#parts, { transitions, giving } = this.#cluster;
     if (role.leadership === null) return;
+    // An authority that counts knows better, and its epochs are its own; but the target of a handover in doubt is not to be waited for.
+    if (authority.kind !== "silence" && !role.readOnlyCauses.has("in_doubt")) {
+      return this.#cluster.askToLead();
+    }
     // Above the epoch that the target of a handover in doubt takes, too, should it lead after all.
     const next = role.readOnlyCauses.has("in_doubt") ? role.leadership.epoch + 1 : 0;
     transitions.raise(epochOf(Math.max(kept.highestEpoch, next)), [

@@ -50,7 +50,7 @@ export class Stand {
     if (this.welcomed !== null) return this.welcomed.leader;
     const nodeId = storage.log.terms.at(-1)?.nodeId;
     if (nodeId === undefined || nodeId === nodeStore.nodeId) return null;
-    return known.all().find((node) => node.nodeId === nodeId) ?? null;
+    return known.get(nodeId);
   }
 
   /** Port of the leader's wire, null when none is known. */

@@ -148,14 +148,15 @@ export class Transitions {
 
   /** Gives up what followers hold more: durable when it resolves. */
   async acceptLoss(): Promise<Term> {
-    const { role, kept, behind, storage, engine, logger } = this.#parts;
-    const open = whoLeads.find((cause) => role.readOnlyCauses.has(cause));
-    if (open !== undefined) {
-      throw new DfdbError("conflict", `It is not certain yet that this node leads (${open})`);
-    }
+    const { role, kept, behind, storage, engine, logger, authority, sync } = this.#parts;
+    this.#mustBeCertain();
     const kind = role.kind === "leader" ? "leader" : "none";
     const epochs = [storage.log.last.epoch, ...(role.leadership === null ? [] : [role.leadership.epoch])];
-    const term = this.#drawn(epochOf(epochAfter(kept, ...epochs)));
+    const above = epochOf(epochAfter(kept, ...epochs) - 1);
+    const claim = { node: this.#peers.contact(), above, syncRequired: sync.required };
+    const given = await authority.take(claim);
+    this.#mustBeCertain();
+    const term = this.#drawn(given ?? epochOf(above + 1));
     const causes = [...role.readOnlyCauses];
     // Until the run has begun nothing is accepted yet: after a crash here it has to be asked for again.
     kept.save({ causes: new Set([...causes, "follower_ahead"]), epoch: term.epoch });
@@ -178,6 +179,14 @@ export class Transitions {
     return term;
   }
 
+  /** Throws `conflict` when another node may have to do with it whether this one leads. */
+  #mustBeCertain(): void {
+    const { leadership, readOnlyCauses } = this.#parts.role;
+    const open = whoLeads.find((cause) => readOnlyCauses.has(cause));
+    if (leadership !== null && open === undefined) return;
+    throw new DfdbError("conflict", `It is not certain that this node leads (${open ?? "it follows"})`);
+  }
+
   /** Writes the term entry of a leadership that may write now, when nobody else does. */
   finish(): void {
     this.begin(this.#parts.engine.submit(beginRun));
@@ -192,10 +201,11 @@ export class Transitions {
 
   async #newTerm(from: Promoting["from"]): Promise<Term> {
     const { authority, kept, storage, sync } = this.#parts;
-    const above = epochOf(epochAfter(kept, storage.log.last.epoch) - 1);
-    const claim = { node: this.#peers.contact(), above, syncRequired: sync.required };
+    const next = (): Epoch => epochOf(epochAfter(kept, storage.log.last.epoch));
+    const claim = { node: this.#peers.contact(), above: epochOf(next() - 1), syncRequired: sync.required };
     const given = await authority.take(from === undefined ? claim : { ...claim, from });
-    return this.#drawn(given ?? epochOf(above + 1));
+    // Of a higher one it may have heard meanwhile.
+    return this.#drawn(given ?? next());
   }
 
   #drawn(epoch: Epoch): Term {

@@ -51,7 +51,6 @@ class Session implements FollowerSession {
   #until = 0;
   #blocked: Blocked | null = null;
   #unfit: string | null = null;
-  #catchingUpTo = 0;
   /** The last connection's, until the next one is made. */
   #resync: FollowerResync | null = null;
   #effects: FollowerEffect[] = [];
@@ -79,7 +78,7 @@ class Session implements FollowerSession {
   get state(): FollowingState {
     if (this.#phase === "stopped") return "stopped";
     if (this.#phase === "streaming") {
-      return this.#options.log.last.seq < this.#catchingUpTo ? "catching_up" : "streaming";
+      return this.leader.lacks(this.#options.log.last.seq) ? "catching_up" : "streaming";
     }
     if (this.#resync !== null && (this.#phase === "resync" || this.#resync.jobs > 0)) {
       return this.#resync.step;
@@ -107,7 +106,8 @@ class Session implements FollowerSession {
   get unfit(): string | null {
     if (this.#hearsay.turnedAway !== null) return this.#hearsay.turnedAway;
     if (!this.leader.streamed) return notStreamed;
-    return this.copies.wanted ? "it is about to take a new copy of its leader's database" : this.#unfit;
+    if (this.copies.wanted) return "it is about to take a new copy of its leader's database";
+    return this.#unfit ?? this.leader.unfit(this.#options.log.last.seq);
   }
 
   get snapshot(): FollowerSession["snapshot"] {
@@ -253,7 +253,6 @@ class Session implements FollowerSession {
     this.#effects.push({ type: "established", leader, welcome, knownNodes }, { type: "hint", httpUrl });
     if (welcome.follow === "stream") {
       this.#phase = "streaming";
-      this.#catchingUpTo = welcome.position.seq;
       this.copies.streams();
       this.#unfit = null;
       return this.stream.begin();
@@ -329,11 +328,8 @@ class Session implements FollowerSession {
     if (this.#phase === "connecting") {
       return this.#fail(new DfdbError("unreachable", `no connection within ${connectMs} ms`), now, false);
     }
-    const slow = new DfdbError(
-      "timeout",
-      `the leader did not complete the handshake within ${handshakeMs} ms`,
-    );
-    this.#fail(this.#explained(slow), now, true);
+    const slow = `the leader did not complete the handshake within ${handshakeMs} ms`;
+    this.#fail(this.#explained(new DfdbError("timeout", slow)), now, true);
   }
 
   /** While it does not read, this node hears nothing and is not answered: it says by itself that it lives. */

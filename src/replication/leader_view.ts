@@ -1,4 +1,4 @@
-import type { MonotonicMs, NodeId, WallMs } from "../base/ids.ts";
+import type { MonotonicMs, NodeId, Seq, WallMs } from "../base/ids.ts";
 import type { Position, TermRecord } from "../storage/log.ts";
 import type { Append, Heartbeat, KnownNode, Welcome } from "../wire/message.ts";
 import { positionOf } from "./send_window.ts";
@@ -17,6 +17,8 @@ export class LeaderView {
   /** The leader's last entry. */
   position: Position | null = null;
   readOnly: boolean | null = null;
+  /** The end of the leader's log at its welcome. */
+  #welcomedSeq = 0;
   /** The leader's wall clock and when it was told. */
   #wall: { readonly ms: number; readonly at: number } | null = null;
 
@@ -33,7 +35,18 @@ export class LeaderView {
     this.node = node;
     this.heartbeatMs = welcome.heartbeatMs;
     this.candidate = welcome.candidate;
+    this.#welcomedSeq = welcome.position.seq;
     this.#told(welcome, now);
+  }
+
+  /** Whether a follower whose log ends with `seq` has not yet got all that the leader had at its welcome. */
+  lacks(seq: Seq): boolean {
+    return seq < this.#welcomedSeq;
+  }
+
+  /** What was there when this node was accepted as a candidate may have been answered without it. */
+  unfit(seq: Seq): string | null {
+    return this.lacks(seq) ? "it has not caught up with its leader yet" : null;
   }
 
   beat(heartbeat: Heartbeat, now: MonotonicMs): void {

@@ -62,18 +62,19 @@ export async function cluster(plan: ClusterPlan): Promise<Cluster> {
   }
   const members = [leader, ...followers];
   const now = members.filter((_, i) => !(plan.later ?? []).includes(i - 1));
-  await Promise.all(now.map((each) => each.start()));
-  return {
-    leader,
-    followers,
-    members,
-    wirePort: wirePort as number,
-    async stop() {
-      const codes = await Promise.all(members.map((each) => each.stop()));
-      rmSync(root, { recursive: true, force: true });
-      return codes;
-    },
+  const stop = async (): Promise<readonly (number | null)[]> => {
+    const codes = await Promise.all(members.map((each) => each.stop()));
+    rmSync(root, { recursive: true, force: true });
+    return codes;
   };
+  try {
+    await Promise.all(now.map((each) => each.start()));
+  } catch (error) {
+    // Processes that are left keep the test's own from its end.
+    await stop();
+    throw error;
+  }
+  return { leader, followers, members, wirePort: wirePort as number, stop };
 }
 
 /** Flags of a node that leads on `wirePort`, and of one that follows the leader there. */

@@ -25,7 +25,7 @@ for (const [i, runtime] of runtimeNames.entries()) {
     const c = await cluster({ leader: runtime, followers: [other], later: [0] });
     const follower = c.followers[0] as Member;
     t.after(() => c.stop());
-    const load = writers({ leader: () => c.leader.url, writers: 2, documentsEach: 20, seed: 1 });
+    const load = writers({ leader: () => c.leader.url, writers: 2, documentsEach: 20, seed: 1, pauseMs: 5 });
     const filled = await json<{ count: number }>(`${c.leader.url}/collections/filled/bulk`, {
       method: "POST",
       body: JSON.stringify(Array.from({ length: 500 }, (_, n) => ({ n }))),
@@ -54,7 +54,7 @@ for (const [i, runtime] of runtimeNames.entries()) {
 
     await fetch(`${c.leader.url}/replication/read-write`, { method: "POST" });
     await follower.start();
-    const more = writers({ leader: () => c.leader.url, writers: 2, documentsEach: 20, seed: 2 });
+    const more = writers({ leader: () => c.leader.url, writers: 2, documentsEach: 20, seed: 2, pauseMs: 5 });
     await answered(more, 50);
     await more.stop();
     await converged(c);
@@ -71,7 +71,7 @@ for (const [i, runtime] of runtimeNames.entries()) {
   test(`a copy that was taken while a leader on ${runtime} wrote is refused on ${other}`, async (t) => {
     const c = await cluster({ leader: runtime, followers: [] }), torn = `${c.leader.dataDir}-torn`;
     t.after(() => c.stop());
-    const load = writers({ leader: () => c.leader.url, writers: 4, documentsEach: 20, seed: 3 });
+    const load = writers({ leader: () => c.leader.url, writers: 4, documentsEach: 20, seed: 3, pauseMs: 5 });
     await answered(load, 50);
     mkdirSync(torn);
     for (const name of ["data.dfdb", "data.dfdb-wal"]) cpSync(join(c.leader.dataDir, name), join(torn, name));

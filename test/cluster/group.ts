@@ -66,8 +66,14 @@ export async function group(plan: GroupPlan): Promise<Group> {
     rmSync(root, { recursive: true, force: true });
     return codes;
   };
-  await Promise.all(peers.map((each) => each.start()));
-  for (const follower of peers.slice(1)) await follows(follower, peers[0] as Peer);
+  try {
+    await Promise.all(peers.map((each) => each.start()));
+    for (const follower of peers.slice(1)) await follows(follower, peers[0] as Peer);
+  } catch (error) {
+    // Processes that are left keep the test's own from its end.
+    await stop();
+    throw error;
+  }
   return { peers, stop };
 }
 

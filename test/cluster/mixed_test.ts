@@ -11,7 +11,7 @@ for (const leader of runtimes) {
   const followers = runtimes.filter((runtime) => runtime !== leader);
   test(`leader on ${leader}, followers on ${followers.join(" and ")}: kill -9 of each side loses nothing`, async () => {
     const c = await cluster({ leader, followers });
-    const load = writers({ leader: () => c.leader.url, writers: 8, documentsEach: 40, seed: 1 });
+    const load = writers({ leader: () => c.leader.url, writers: 8, documentsEach: 40, seed: 1, pauseMs: 5 });
     const answered = (count: number) =>
       eventually(`${count} writes`, () => Promise.resolve(load.acknowledged >= count ? true : null));
     await answered(300);

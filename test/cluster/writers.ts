@@ -36,11 +36,14 @@ export interface WriterPlan {
   readonly collection?: string;
   /** Extra text in every document. */
   readonly padding?: number;
+  /** Pause of each writer after each write, ms; 0 by default: as fast as they can. */
+  readonly pauseMs?: number;
 }
 
 /** Starts them; each has one request in flight and waits a little after a failed one. */
 export function writers(plan: WriterPlan): Writers {
   const collection = plan.collection ?? "promises", padding = "x".repeat(plan.padding ?? 100);
+  const { pauseMs = 0 } = plan;
   const promises = new Map<string, Promised>();
   const latencies: number[] = [];
   let running = true, unanswered = 0, counter = 0;
@@ -76,6 +79,7 @@ export function writers(plan: WriterPlan): Writers {
     while (running) {
       const id = `w${writer}-${chance.below(plan.documentsEach)}`;
       if (!await write(id, chance.below(10) === 0)) await pause(20);
+      else if (pauseMs > 0) await pause(pauseMs);
     }
   });
   return {

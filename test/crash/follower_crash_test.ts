@@ -5,16 +5,13 @@
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { resyncCrashPoints } from "../../src/node/crash_points.ts";
 import { snapshotCrashPoints, storageCrashPoints } from "../../src/storage/sqlite/crash_points.ts";
 import type { Cluster, Member } from "../cluster/cluster.ts";
-import { converged, eventually, followerRole, leaderRole, status } from "../cluster/cluster.ts";
-import { currentRuntime } from "../tool/current_runtime.ts";
-import type { RuntimeName } from "../tool/node_process.ts";
-import { runtimeNames } from "../tool/node_process.ts";
+import { converged, eventually, followerRole, leaderRole, runtimeAfter, status } from "../cluster/cluster.ts";
 import { freePorts } from "../tool/ports.ts";
+import { mine, ownRuntime, ownTurn, runsAll } from "../tool/shared_out.ts";
 import {
   died,
   fill,
@@ -28,15 +25,7 @@ import {
   withCluster,
 } from "./follower_rig.ts";
 
-const own = currentRuntime().name as RuntimeName, turn = runtimeNames.indexOf(own);
-const other = runtimeNames[(turn + 1) % 3] as RuntimeName;
-const all = process.env["DFDB_ALL"] === "1";
-
-/** What this runtime runs of a list: something at least. */
-const mine = <Value>(list: readonly Value[]): readonly Value[] => {
-  const chosen = list.filter((_, i) => all || i % 3 === turn);
-  return chosen.length > 0 ? chosen : list.slice(0, 1);
-};
+const own = ownRuntime, other = runtimeAfter(own);
 
 const MiB = 1024 * 1024;
 const smallLog = ["--log-bytes-max", String(MiB)], largeLog = ["--log-bytes-max", String(1024 * MiB)];
@@ -149,7 +138,7 @@ test(
       await fill(c.leader, "filled", "first", 400);
       await converged(c);
       for (const [i, label] of mine(ofSnapshot).entries()) {
-        const isNew = i % 2 === (all ? turn % 2 : 1);
+        const isNew = i % 2 === (runsAll ? ownTurn % 2 : 1);
         await underWrites(c, label, () => dieResyncing(c, label, isNew));
         const { dataDir } = c.followers[0] as Member;
         assert.deepEqual(readdirSync(dataDir).filter((name) => name.includes("incoming")), [], label);

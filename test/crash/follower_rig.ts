@@ -69,7 +69,15 @@ export async function post(member: Member, path: string): Promise<void> {
 /** Two clients write to the leader all the time; `crash` lets the follower die; it starts again, and then all is as promised. */
 export async function underWrites(c: Cluster, label: string, crash: () => Promise<void>): Promise<void> {
   const collection = label.replace(":", "-"), seed = 1 + label.length;
-  const load = writers({ leader: () => c.leader.url, writers: 2, documentsEach: 10, seed, collection });
+  const load = writers({
+    leader: () => c.leader.url,
+    writers: 2,
+    documentsEach: 10,
+    seed,
+    collection,
+    // The processes that start meanwhile need the processor more.
+    pauseMs: 5,
+  });
   try {
     await crash();
     for (const follower of c.followers) await follower.start();

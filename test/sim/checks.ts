@@ -8,12 +8,13 @@ import { FollowersCheck } from "./followers_check.ts";
 import { HandoverCheck } from "./handover_check.ts";
 import { History } from "./history.ts";
 import { LeadershipCheck } from "./leadership_check.ts";
+import { LeaseCheck, type Writing } from "./lease_check.ts";
 import { Promises } from "./promises.ts";
 import { checkBehind, checkRead } from "./read_check.ts";
 import { Replay } from "./replay.ts";
 import { RescuedCheck } from "./rescued_check.ts";
 import { RetentionCheck } from "./retention_check.ts";
-import { wallStart } from "./sim_process.ts";
+import { SimProcess, wallStart } from "./sim_process.ts";
 import type { Swarm } from "./swarm.ts";
 import { SyncCandidates } from "./sync_candidates.ts";
 import type { Begin } from "./transitions_watch.ts";
@@ -29,6 +30,8 @@ export class Checks {
   readonly history: History;
   readonly promises: Promises;
   readonly leadership: LeadershipCheck;
+  /** Null: nobody is asked who may lead. */
+  readonly leases: LeaseCheck | null;
   readonly handovers: HandoverCheck;
   readonly troubles: Troubles;
   readonly #now: () => number;
@@ -52,7 +55,12 @@ export class Checks {
     history.allowCollisions();
     this.troubles = new Troubles(now);
     this.handovers = new HandoverCheck(history);
-    this.leadership = new LeadershipCheck({ history, machineOf });
+    const leadership = this.leadership = new LeadershipCheck({ history, machineOf });
+    this.leases = swarm.authority === "silence" ? null : new LeaseCheck({
+      history,
+      writing: () => writing(world, cluster()),
+      causeOf: (run) => leadership.causeOf(run),
+    });
     history.onEntry(({ operations }) => {
       this.#count(operations[0]?.kind === "term" ? "runs" : "entries");
     });
@@ -64,7 +72,8 @@ export class Checks {
       history,
       replay,
       tags,
-      candidatesOf: (machine, at) => this.#candidates.at(machine, at),
+      // Of whom it has not heard since it started it knows the id alone.
+      candidatesOf: (machine, at) => this.#candidates.at(machine, at).map((name) => machineOf(name) ?? name),
     });
     this.#followers = new FollowersCheck({ history, now, machineOf });
     const rescued = (name: string) => cluster().machine(name).disk.rescued();
@@ -106,7 +115,7 @@ export class Checks {
     this.#retention.check(observed, { logBytesMax, logAgeMs, wallMs });
     if (tip !== before || log.last.seq === 0) this.#acknowledged(cluster);
     else this.#heard(observed);
-    if (--this.#untilContent > 0) return;
+    if (--this.#untilContent > 0 || machine.failing) return;
     this.#untilContent = contentEvery;
     checkContent(observed, this.#options);
   }
@@ -127,6 +136,7 @@ export class Checks {
   /** A node of `machine` is about to begin a run. */
   begins(machine: Machine, begin: Begin, cluster: Cluster): void {
     this.leadership.begins(machine.name, begin);
+    if (this.leases !== null) return; // what counts is who has the lease when it writes
     if (begin.cause === "failover") this.#silence(machine, cluster);
     if (begin.cause === "raise") this.#raise(machine, cluster);
   }
@@ -156,12 +166,13 @@ export class Checks {
     const { leader, autoFailover } = node?.replication ?? {}, { heartbeatMs, flipRate, link } = this.#swarm;
     this.#count("failovers");
     // On a line so long that a last attempt cannot be answered in time everything may look like silence.
-    const tooFar = 5 * link.delayMs.max > Math.max(heartbeatMs, 200);
+    const tooFar = 5 * link.delayMs.max > Math.max(heartbeatMs, limits.lastAttemptMsMin);
     if (!leader || !autoFailover || flipRate > 0 || tooFar) return;
     const { role } = cluster.machine(leader.nodeName).node ?? {};
     if (role?.leadership === null) return; // it leads no more
     // The silence, the last attempt, and what was under way.
-    const from = this.#now() - 1.05 * autoFailover.silenceMs - 2 * Math.max(heartbeatMs, 200) - 500;
+    const from = this.#now() - 1.05 * autoFailover.silenceMs -
+      2 * Math.max(heartbeatMs, limits.lastAttemptMsMin) - 500;
     if (this.troubles.since(from, leader.nodeName, name) !== null) return;
     throw new Violation(
       "failover",
@@ -171,6 +182,7 @@ export class Checks {
 
   written(write: Write, answeredAt: number | null): void {
     this.promises.record(write, answeredAt ?? write.knownAt);
+    if (write.outcome === "promised") this.leases?.promised(write.position);
   }
 
   read(read: ReadSeen): void {
@@ -209,7 +221,8 @@ export class Checks {
     this.promises.final({
       leader,
       rescued,
-      mayLack: (tip, entry) => this.leadership.mayLack(tip, entry),
+      mayLack: (tip, entry, confirmed) =>
+        this.leadership.mayLack(tip, entry, confirmed && this.leases !== null),
     });
   }
 
@@ -220,4 +233,13 @@ export class Checks {
   get #options() {
     return { history: this.history, replay: this.#replay, tags: this.#tags };
   }
+}
+
+/** The process whose event runs, if its node is up. */
+function writing({ running, now }: World, cluster: Cluster): Writing | null {
+  if (!(running instanceof SimProcess)) return null;
+  const { name, node, observed } = cluster.machine(running.machine);
+  if (node === null || observed === null || observed.process !== running.name) return null;
+  const run = node.role.leadership?.run ?? null;
+  return { machine: name, nodeId: observed.nodeId, run, from: now, now: running.now };
 }

@@ -27,8 +27,12 @@ export interface ClusterOptions {
   readonly swarm: Swarm;
   /** Folder for the data of all machines. */
   readonly root: string;
+  /** Where the etcd answers that says who may lead; null: there is none. */
+  readonly etcdUrl: string | null;
   /** A process of `machine` begins; `forced`: with the role of its command line. */
   readonly onProcess?: (machine: Machine, forced: boolean) => void;
+  /** A process of `machine` is told to stop. */
+  readonly onStop?: (machine: Machine) => void;
   /** A process of `machine` has ended; `last` as it was, null before it had started. True: the image is kept. */
   readonly onEnd: (machine: Machine, last: Observed | null, image: DiskImage) => boolean;
   /** A node has started; everything that its log holds is there. */
@@ -58,6 +62,8 @@ export class Machine {
   process: SimProcess | null = null;
   node: RunningNode | null = null;
   observed: Observed | null = null;
+  /** Its disk has failed: it cannot be read any more, and the process is about to end. */
+  failing = false;
   /** The next label at which the process is to die. */
   crashAt: { readonly label: RegExp; skip: number; readonly how: Death } | null = null;
   /** Called at each label. */
@@ -123,6 +129,7 @@ export class Machine {
       this.observed = this.#observe(process, node);
       this.#options.onStart(this, this.observed);
       const error = await node.failed;
+      this.failing = true;
       world.say(() => `${process.name} failed: ${error.code} ${error.message}`);
       await node.hangUp();
       this.end("kill");
@@ -148,6 +155,7 @@ export class Machine {
       return true;
     }
     world.say(() => `${process.name} stops`);
+    this.#options.onStop?.(this);
     let inTime = true;
     await new Promise<void>((resolve) => {
       process.atDeath(() => resolve());
@@ -181,6 +189,7 @@ export class Machine {
       this.observed =
       this.crashAt =
         null;
+    this.failing = false;
     this.disk.mount(image);
     if (!kept) image.drop();
     // It may be in the middle of a call.
@@ -212,7 +221,7 @@ export class Machine {
   }
 
   #settings(): Settings {
-    const { swarm } = this.#options, { command } = this;
+    const { swarm, etcdUrl } = this.#options, { command } = this;
     const flags: Record<string, string | true> = {
       "data-dir": this.disk.directory,
       "node-name": this.name,
@@ -227,6 +236,7 @@ export class Machine {
       ...(this.forceRole ? { "force-role": true } : {}),
       ...(swarm.forwardWrites ? { "forward-writes": true } : {}),
       ...(swarm.required > 0 ? { "min-sync-replicas": `${swarm.required}` } : {}),
+      ...(etcdUrl === null ? {} : { "failover-authority": `etcd=${etcdUrl}` }),
     };
     const {
       syncTimeoutMs,
@@ -269,8 +279,10 @@ export class Cluster {
       return new Machine(`n${i + 1}`, command, options);
     });
     this.#last = this.machines[0] as Machine;
-    const candidate = this.machines[1];
-    if (candidate !== undefined) candidate.silenceMs = options.swarm.silenceMs;
+    const { candidates, silenceMs } = options.swarm;
+    this.machines.forEach((machine, i) => {
+      if (candidates.includes(i)) machine.silenceMs = silenceMs;
+    });
   }
 
   /** Who leads under the highest epoch; while nobody does, who did last. */

@@ -5,6 +5,7 @@ import type { Cluster, Machine } from "./cluster.ts";
 import type { Nemesis } from "./nemesis.ts";
 import type { OperationParts } from "./operations.ts";
 import type { Operator } from "./operator.ts";
+import type { SimEtcd } from "./sim_etcd.ts";
 import type { Swarm } from "./swarm.ts";
 import { type Observed, Violation } from "./types.ts";
 import type { World } from "./world.ts";
@@ -12,6 +13,8 @@ import type { World } from "./world.ts";
 export interface RestParts {
   readonly world: World;
   readonly cluster: Cluster;
+  /** Null: nobody is asked who may lead. */
+  readonly etcd: SimEtcd | null;
   readonly checks: Checks;
   readonly nemesis: Nemesis;
   readonly operator: Operator;
@@ -24,10 +27,13 @@ export interface RestParts {
 const boundMs = 180_000;
 
 export async function comeToRest(parts: RestParts): Promise<void> {
-  const { world, cluster, checks, nemesis, clients, swarm } = parts;
+  const { world, cluster, etcd, checks, nemesis, clients, swarm } = parts;
   await reached(world, "operations end", () => !nemesis.operating);
   nemesis.stop();
   await reached(world, "all nodes are up", () => cluster.machines.every(({ node }) => node !== null));
+  // While it is busy a lease goes on that may be lost then.
+  const answers = (): boolean => (etcd?.process?.busyUntil ?? 0) <= world.now;
+  await reached(world, "etcd answers", () => etcd === null || (etcd.process !== null && answers()));
   await settled(parts, () => cluster.leaders.length === 1);
   await world.pass(2_000);
   for (const client of clients) client.stop();
@@ -72,11 +78,14 @@ async function settled(parts: RestParts, done: () => boolean): Promise<void> {
 
 /** `patient`: the nodes had time enough to help themselves. */
 async function helped(parts: RestParts, patient: boolean): Promise<void> {
-  const { world, cluster, operator, nemesis, checks } = parts,
+  const { world, cluster, operator, nemesis, checks, swarm } = parts,
     { leader } = cluster,
     reason = leader.node?.role.readOnly.reason ?? null;
   if (cluster.leaders.length === 0) {
-    if (patient && nemesis.demoted) await asked(world, operator.promote(newest(cluster).name, true));
+    const { restoreLeader = 0, restoreFollower = 0 } = nemesis.injected;
+    // A node that is older than what it once had asks for an operator's word.
+    const older = swarm.authority === "etcd" && restoreLeader + restoreFollower > 0;
+    if (patient && (nemesis.demoted || older)) await promoted(parts);
   } else if (reason === "handover_in_doubt" && patient && nemesis.demoted) {
     // Whoever was told to lead was made a follower: only an operator knows that.
     checks.leadership.begins(leader.name, { cause: "forced", over: false });
@@ -88,7 +97,10 @@ async function helped(parts: RestParts, patient: boolean): Promise<void> {
 }
 
 /** A follower that was never told of the leader gets another command line; of several candidates one stays. */
-async function pointed({ world, cluster, operator, nemesis }: RestParts, machine: Machine): Promise<void> {
+async function pointed(
+  { world, cluster, operator, nemesis, swarm }: RestParts,
+  machine: Machine,
+): Promise<void> {
   const nodesOf = async (name: string) => {
     const status = await asked(world, operator.status(name));
     return status?.["nodes"] as
@@ -99,7 +111,10 @@ async function pointed({ world, cluster, operator, nemesis }: RestParts, machine
   if (machine.node?.replication.following?.status().state === "streaming") return;
   const others = (await nodesOf(machine.name))?.some((node) => node.nodeId === leader.node?.nodeId);
   const candidate = (await nodesOf(leader.name))?.find((node) => node.candidate && node.nodeId !== nodeId);
-  if (candidate !== undefined && machine.node?.replication.autoFailover !== null) {
+  if (
+    swarm.authority === "silence" && candidate !== undefined &&
+    machine.node?.replication.autoFailover !== null
+  ) {
     machine.silenceMs = null;
     await asked(world, operator.disableAutoFailover(machine.name));
     return;
@@ -111,13 +126,21 @@ async function pointed({ world, cluster, operator, nemesis }: RestParts, machine
   nemesis.hold(machine, false);
 }
 
-/** Who holds most of the newest epoch. */
-function newest({ machines }: Cluster): Machine {
+/** Who holds most of the newest epoch; with etcd the first one that is let. */
+async function promoted({ world, cluster, operator, swarm }: RestParts): Promise<void> {
+  const [first, ...others] = byLog(cluster);
+  for (const { name } of [first as Machine, ...(swarm.authority === "etcd" ? others : [])]) {
+    if (await asked(world, operator.promote(name, true)) === "done") return;
+  }
+}
+
+/** Who holds most of the newest epoch comes first. */
+function byLog({ machines }: Cluster): readonly Machine[] {
   const rank = ({ node }: Machine): number => {
     const last = node?.storage.log.last;
     return last === undefined ? -1 : last.epoch * 1e9 + last.seq;
   };
-  return machines.reduce((best, machine) => rank(machine) > rank(best) ? machine : best);
+  return machines.toSorted((a, b) => rank(b) - rank(a));
 }
 
 /** A follower holds what its leader lacks, and the leader has gone on since. */

@@ -43,6 +43,8 @@ const leaseUnknown = () => new Refused(notFound, "etcdserver: requested lease no
 
 /** Keys and values are the base64 text that travels: equal bytes have equal text, and its order is of no use here. */
 export class EtcdStore {
+  /** Called after each change of a key, with what is bound to it now; null: it is gone. Both as they travel. */
+  onChange: (key: string, value: string | null) => void = () => {};
   readonly #now: () => number;
   readonly #keys = new Map<string, Key>();
   readonly #leases = new Map<string, Lease>();
@@ -127,6 +129,7 @@ export class EtcdStore {
     const bound = [...this.#keys.values()].filter(({ lease }) => lease === id);
     for (const { key } of bound) this.#keys.delete(key);
     if (bound.length > 0) this.#revision++;
+    for (const { key } of bound) this.onChange(key, null);
     return true;
   }
 
@@ -193,11 +196,15 @@ export class EtcdStore {
       const revision = this.#revision;
       this.#keys.set(key, { key, value, createRevision: revision, modRevision: revision, version: 1, lease });
     } else Object.assign(before, { value, lease, modRevision: this.#revision, version: before.version + 1 });
+    this.onChange(key, value);
     return {};
   }
 
   #delete(body: Json): Json {
-    return this.#keys.delete(keyOf(body)) ? { deleted: "1" } : {};
+    const key = keyOf(body);
+    if (!this.#keys.delete(key)) return {};
+    this.onChange(key, null);
+    return { deleted: "1" };
   }
 
   #range(body: Json): Json {

@@ -33,7 +33,7 @@ export async function runJobs(options: JobOptions): Promise<SeedResult | string 
   };
   const worker = async (): Promise<void> => {
     while (more()) {
-      const from = next, runs = Math.min(chunkSeeds, end - from);
+      const from = next, runs = Math.min(chunkSeeds, Math.ceil((end - options.seed) / jobs), end - from);
       next += runs;
       const problem = await runChunk(options, from, runs, children, (result) => {
         options.onResult(result);

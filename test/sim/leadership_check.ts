@@ -13,6 +13,8 @@ export interface LeadershipCheckOptions {
 
 /** What may leave something behind that was answered; what is lost must be rescued then. */
 const lossy: ReadonlySet<Cause> = new Set<Cause>(["failover", "promoted", "acceptLoss", "forced"]);
+/** The same where only those may lead that hold all that was answered. */
+const lossyOfAll: ReadonlySet<Cause> = new Set<Cause>(["acceptLoss"]);
 
 export class LeadershipCheck {
   readonly #options: LeadershipCheckOptions;
@@ -53,13 +55,17 @@ export class LeadershipCheck {
     this.#highest.set(machine, Math.max(this.#highest.get(machine) ?? 0, epoch));
   }
 
-  /** True when `entry`, which `tip` lacks, was left behind by something that may do so. */
-  mayLack(tip: Entry, entry: Entry): boolean {
+  /**
+   * True when `entry`, which `tip` lacks, was left behind by something that may do so. `heldByAll`: it was answered, and an authority sees
+   * to it that only those may lead who held it then.
+   */
+  mayLack(tip: Entry, entry: Entry, heldByAll = false): boolean {
     const common = commonOf(tip, entry), { rollbacks } = this.#options.history;
     const wasRestored = rollbacks.some(({ why, from, to }) =>
       why === "restored" && contains(from, entry) && !contains(to, entry)
     );
-    return wasRestored || (common !== tip && this.#isExcused(this.#children.get(common) ?? []));
+    return wasRestored ||
+      (common !== tip && this.#isExcused(this.#children.get(common) ?? [], heldByAll ? lossyOfAll : lossy));
   }
 
   /** Why a run began. */
@@ -126,10 +132,10 @@ export class LeadershipCheck {
     );
   }
 
-  #isExcused(children: readonly Entry[]): boolean {
+  #isExcused(children: readonly Entry[], causes = lossy): boolean {
     return children.some(({ run, seq }) => {
       if (seq !== run.first) return false;
-      return lossy.has(this.causeOf(run)) || this.#restored.has(this.#options.machineOf(run.nodeId) ?? "");
+      return causes.has(this.causeOf(run)) || this.#restored.has(this.#options.machineOf(run.nodeId) ?? "");
     });
   }
 }

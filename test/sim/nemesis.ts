@@ -3,7 +3,9 @@ import { resyncCrashPoints } from "../../src/node/crash_points.ts";
 import { snapshotCrashPoints, storageCrashPoints } from "../../src/storage/sqlite/crash_points.ts";
 import type { Chance } from "./chance.ts";
 import type { Cluster, Machine } from "./cluster.ts";
+import { etcdFaults } from "./etcd_faults.ts";
 import type { HandoverCheck } from "./handover_check.ts";
+import { cutLinks, slowLink } from "./line_faults.ts";
 import {
   autoFailover,
   changeLeader,
@@ -14,9 +16,9 @@ import {
   readOnlyForAWhile,
   splitPromote,
 } from "./operations.ts";
-import type { Link } from "./links.ts";
 import type { Operator } from "./operator.ts";
 import type { Restores } from "./restores.ts";
+import type { SimEtcd } from "./sim_etcd.ts";
 import type { SimNetwork } from "./sim_net.ts";
 import type { FaultKind, Swarm } from "./swarm.ts";
 import { faultKinds } from "./swarm.ts";
@@ -27,6 +29,8 @@ export interface NemesisParts {
   readonly world: World;
   readonly network: SimNetwork;
   readonly cluster: Cluster;
+  /** Null: nobody is asked who may lead. */
+  readonly etcd: SimEtcd | null;
   readonly swarm: Swarm;
   readonly operator: Operator;
   readonly restores: Restores;
@@ -168,6 +172,11 @@ export class Nemesis {
       case "failedCommit":
       case "loseSidecar":
         return this.#onDisk(kind);
+      case "etcdAway":
+      case "etcdStall":
+      case "etcdCut":
+      case "etcdSlow":
+        return this.#onEtcd(kind);
       default:
         return this.#operate(kind);
     }
@@ -241,63 +250,47 @@ export class Nemesis {
     if (!await machine.stop()) world.fail(new Error(`${machine.name} did not stop`));
   }
 
+  #onEtcd(kind: keyof typeof etcdFaults): boolean {
+    const { etcd } = this.#parts, lasting = (undo: () => void, ms?: number) => void this.#lasting(undo, ms);
+    const start = (machine: Machine): void => void (this.#held.has(machine) || machine.start());
+    return etcd !== null && etcdFaults[kind]({ ...this.#parts, etcd, draw: this.#draw, lasting, start });
+  }
+
+  /** Of everybody who has lines that may fail. */
+  get #hosts(): readonly string[] {
+    const { cluster, hosts, etcd } = this.#parts;
+    return [...cluster.machines.map(({ name }) => name), ...hosts, ...(etcd === null ? [] : [etcd.machine])];
+  }
+
   /** One direction between two hosts. */
   #onLink(kind: "cutLink" | "slowLink"): boolean {
-    const { network, cluster, hosts } = this.#parts;
-    const names = [...cluster.machines.map(({ name }) => name), ...hosts];
+    const { network, troubles } = this.#parts, names = this.#hosts;
     const from = this.#draw.pick(names), to = this.#draw.pick(names);
     if (from === to) return false;
     const link = network.link(from, to);
-    const end = this.#parts.troubles.at([from, to], kind);
-    if (kind === "cutLink") {
-      link.cut = true;
-      this.#lasting(() => {
-        link.cut = false;
-        end();
-      });
-      return true;
-    }
-    const { bytesPerMs, delayMs } = link;
-    if (this.#draw.flip(0.5)) link.bytesPerMs = this.#draw.pick([5, 50]);
-    else link.delayMs = { min: 100, max: this.#draw.pick([500, 3_000]) };
-    this.#lasting(() => {
-      Object.assign(link, { bytesPerMs, delayMs });
-      end();
-    });
+    this.#lasting(kind === "cutLink" ? cutLinks([link], troubles) : slowLink(link, this.#draw, troubles));
     return true;
   }
 
   /** Two groups that do not reach each other. */
   #partition(): boolean {
-    const { network, cluster, hosts } = this.#parts;
-    const names = [...cluster.machines.map(({ name }) => name), ...hosts];
+    const { network, troubles } = this.#parts, names = this.#hosts;
     const here = new Set(names.filter(() => this.#draw.flip(0.5)));
     const links = names.flatMap((from) =>
       names.filter((to) => here.has(from) !== here.has(to)).map((to) => network.link(from, to))
     );
     if (links.length === 0) return false;
-    this.#lasting(this.#cut(links));
+    this.#lasting(cutLinks(links, troubles));
     return true;
-  }
-
-  /** Returns what heals them. */
-  #cut(links: readonly Link[]): () => void {
-    const ends = links.map((link) => {
-      link.cut = true;
-      return this.#parts.troubles.at([link.from, link.to], "cut");
-    });
-    return () => {
-      for (const link of links) link.cut = false;
-      for (const end of ends) end();
-    };
   }
 
   /** Cuts a machine off from all others of the cluster, not from clients and operators; what is returned heals it. */
   #isolate(machine: Machine): () => void {
-    const { network, cluster } = this.#parts, { name } = machine;
+    const { network, cluster, troubles } = this.#parts, { name } = machine;
     const others = cluster.machines.filter((other) => other !== machine);
-    const heal = this.#cut(
+    const heal = cutLinks(
       others.flatMap((other) => [network.link(name, other.name), network.link(other.name, name)]),
+      troubles,
     );
     return this.#lasting(heal, 30_000);
   }
@@ -356,7 +349,7 @@ export class Nemesis {
       case "otherCommand":
         return otherCommand(parts);
       case "autoFailover":
-        return autoFailover(parts, this.#parts.swarm.heartbeatMs);
+        return autoFailover(parts, this.#silenceUnitMs);
       case "readOnly":
         return readOnlyForAWhile(parts);
       case "resync":
@@ -364,6 +357,12 @@ export class Nemesis {
       default:
         return this.#parts.restores.restore(this.#draw, kind === "restoreLeader" ? "leader" : "follower");
     }
+  }
+
+  /** A silence is a whole number of it. */
+  get #silenceUnitMs(): number {
+    const { etcd, swarm: { heartbeatMs } } = this.#parts;
+    return etcd === null ? heartbeatMs : 1_000 * Math.ceil(heartbeatMs / 1_000);
   }
 
   /** What operations on the leadership need. */

@@ -41,7 +41,7 @@ async function failover(parts: OperationParts): Promise<void> {
   );
   if (candidates.length > 0) await promote(parts, draw.pick(candidates));
   await after(world, draw.pick([0, 1_000, 10_000]));
-  if (draw.flip(0.2)) anotherCommand(parts, old);
+  if (draw.flip(0.2)) anotherCommand(parts, old, true);
   nemesis.hold(old, false);
 }
 
@@ -166,18 +166,25 @@ export function otherCommand(parts: OperationParts): Promise<void> | null {
 async function restartAs(parts: OperationParts, machine: Machine): Promise<void> {
   const { world, nemesis, draw } = parts;
   nemesis.hold(machine, true);
+  const { storage, role } = machine.node ?? {};
+  const belongs = (storage?.log.last.seq ?? 0) > 0 || (role?.leadership ?? null) !== null;
   if (draw.flip(0.5)) machine.end("kill");
   else await machine.stop();
-  anotherCommand(parts, machine);
+  anotherCommand(parts, machine, belongs);
   await after(world, draw.pick([0, 500, 5_000]));
   nemesis.hold(machine, false);
 }
 
-function anotherCommand({ cluster, draw, onDemoted, swarm }: OperationParts, machine: Machine): void {
+/** `belongs`: it has this cluster's database; as a leader another machine would begin one of its own. */
+function anotherCommand(
+  { cluster, draw, onDemoted, swarm }: OperationParts,
+  machine: Machine,
+  belongs: boolean,
+): void {
   // Without a secret nobody could be promoted where all are followers then.
   if (!swarm.secret) return;
   const others = cluster.machines.filter((other) => other !== machine);
-  const leads = others.length === 0 || draw.flip(0.4);
+  const leads = others.length === 0 || (draw.flip(0.4) && belongs);
   const command: Command = leads ? { role: "leader" } : { role: "follower", leader: draw.pick(others).name };
   machine.command = command;
   machine.forceRole = draw.flip(0.5);

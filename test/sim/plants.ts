@@ -1,6 +1,7 @@
 /** Mistakes that can be planted into the code under test, to see the checkers find them. Nothing outside the tests knows of them. */
 import { historyPlants } from "./plants/history_plants.ts";
 import { leadershipPlants } from "./plants/leadership_plants.ts";
+import { leasePlants } from "./plants/lease_plants.ts";
 import { logPlants } from "./plants/log_plants.ts";
 import type { Plant } from "./plants/plant.ts";
 import { readPlants } from "./plants/read_plants.ts";
@@ -18,6 +19,7 @@ export const plants: Readonly<Record<string, Plant>> = {
   ...historyPlants,
   ...logPlants,
   ...leadershipPlants,
+  ...leasePlants,
 };
 
 export const plantNames: readonly string[] = Object.keys(plants);

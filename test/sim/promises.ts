@@ -22,8 +22,11 @@ export interface Outcome {
   readonly leader: Observed;
   /** What lies in the rescue files of all machines. */
   readonly rescued: readonly RescuedTail[];
-  /** Whether `tip` may lack `entry`: it was left behind by something that is allowed to. It must be rescued then. */
-  readonly mayLack: (tip: Entry, entry: Entry) => boolean;
+  /**
+   * Whether `tip` may lack `entry`: it was left behind by something that is allowed to. It must be rescued then. `confirmed`: it was
+   * answered as held by followers.
+   */
+  readonly mayLack: (tip: Entry, entry: Entry, confirmed: boolean) => boolean;
 }
 
 /** A write that was kept, and its entry. */
@@ -74,7 +77,8 @@ export class Promises {
     for (const { write, entry } of this.#kept) {
       if (contains(tip, entry)) continue;
       const where = `${tokenOf(entry)} is not in the history of ${leader.process} (${tokenOf(tip)})`;
-      if (!mayLack(tip, entry)) throw broken(write, where);
+      const confirmed = write.outcome === "promised" && write.required > 0;
+      if (!mayLack(tip, entry, confirmed)) throw broken(write, where);
       if (!this.#isAccountedFor(entry, rescued)) throw broken(write, `${where}, nor is it in a rescue file`);
     }
     for (const write of this.#unknown) this.#checkUnknown(write);

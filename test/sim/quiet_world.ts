@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { Cluster, httpPort, type Machine } from "./cluster.ts";
 import { diskRoot } from "./sim_disk.ts";
+import { SimEtcd } from "./sim_etcd.ts";
 import { SimNetwork } from "./sim_net.ts";
 import { applyLimits } from "./small_limits.ts";
 import { closeConnections, trackConnections } from "./sqlite_connections.ts";
-import { faultKinds, type Swarm, swarmOf } from "./swarm.ts";
+import { faultKinds, silenceSwarmOf, type Swarm } from "./swarm.ts";
 import type { Answer, Ask } from "./types.ts";
 import { World } from "./world.ts";
 
@@ -14,6 +15,8 @@ export interface QuietWorld {
   readonly world: World;
   readonly network: SimNetwork;
   readonly cluster: Cluster;
+  /** It runs where `authority` is "etcd"; null: there is none. */
+  readonly etcd: SimEtcd | null;
   /** Starts all machines; resolves when their nodes are up. */
   start(): Promise<void>;
   /** Lets virtual time pass until `done`; fails after a virtual minute. */
@@ -29,7 +32,7 @@ export async function inQuietWorld(
 ): Promise<void> {
   const faults = Object.fromEntries(faultKinds.map((kind) => [kind, 0])) as Swarm["faults"];
   const swarm: Swarm = {
-    ...swarmOf(options.seed),
+    ...silenceSwarmOf(options.seed),
     required: 0,
     heartbeatMs: 2_000,
     logBytesMax: 1_073_741_824,
@@ -44,15 +47,26 @@ export async function inQuietWorld(
   };
   const world = new World(swarm.seed), network = new SimNetwork(world), root = diskRoot();
   const tracked = trackConnections(world), restoreLimits = applyLimits(swarm.limits);
-  const cluster = new Cluster({ world, network, swarm, root, onStart: () => {}, onEnd: () => false });
+  const etcd = swarm.authority === "etcd" ? new SimEtcd(world, network) : null;
+  const cluster = new Cluster({
+    world,
+    network,
+    swarm,
+    root,
+    etcdUrl: etcd?.url ?? null,
+    onStart: () => {},
+    onEnd: () => false,
+  });
   const until = async (what: string, done: () => boolean): Promise<void> =>
     assert.ok(await world.until(done, 60_000), `not within a virtual minute: ${what}`);
   const own: QuietWorld = {
     world,
     network,
     cluster,
+    etcd,
     until,
     async start() {
+      await etcd?.start();
       for (const machine of cluster.machines) machine.start();
       await until("all are up", () => cluster.machines.every(({ node }) => node !== null));
     },
@@ -69,6 +83,7 @@ export async function inQuietWorld(
   try {
     await story(own);
   } finally {
+    etcd?.process?.die("kill");
     for (const { process, disk } of cluster.machines) {
       process?.die("kill");
       disk.remove();

@@ -15,6 +15,7 @@ import { plants } from "./plants.ts";
 import { Restores } from "./restores.ts";
 import type { SeedResult } from "./result.ts";
 import { diskRoot } from "./sim_disk.ts";
+import { SimEtcd } from "./sim_etcd.ts";
 import { SimNetwork } from "./sim_net.ts";
 import { applyLimits } from "./small_limits.ts";
 import { SimProcess } from "./sim_process.ts";
@@ -98,6 +99,8 @@ class Run {
   readonly #swarm: Swarm;
   readonly #network: SimNetwork;
   readonly #checks: Checks;
+  /** Null: nobody is asked who may lead. */
+  readonly #etcd: SimEtcd | null;
   readonly #cluster: Cluster;
   readonly #nemesis: Nemesis;
   readonly #operator: Operator;
@@ -109,7 +112,11 @@ class Run {
     const network = this.#network = new SimNetwork(world),
       checks = this.#checks = new Checks(world, swarm, () => this.#cluster);
     network.streams = swarm.streams;
-    // From the end of a process on, until the next one's node is up.
+    const etcd = this.#etcd = swarm.authority === "etcd" ? new SimEtcd(world, network) : null;
+    if (etcd !== null) {
+      etcd.store.onChange = (...change) => this.#guarded(() => checks.leases?.changed(...change));
+    }
+    // From the end of a process on, or from the moment it is told to stop, until the next one's node is up.
     const away = new Map<Machine, () => void>();
     const up = (machine: Machine): void => {
       away.get(machine)?.();
@@ -123,9 +130,11 @@ class Run {
       network,
       swarm,
       root,
+      etcdUrl: etcd?.url ?? null,
       onProcess: (machine, forced) => {
         if (forced) checks.leadership.begins(machine.name, { cause: "forced", over: false });
       },
+      onStop: down,
       onStart: (machine, node) => {
         up(machine);
         checks.started(node);
@@ -151,6 +160,7 @@ class Run {
       world,
       network,
       cluster,
+      etcd,
       swarm,
       operator,
       restores,
@@ -170,6 +180,7 @@ class Run {
 
   async all(): Promise<void> {
     const world = this.#world, { machines } = this.#cluster;
+    await this.#etcd?.start();
     for (const machine of machines) machine.start();
     for (const client of this.#clients) client.run().catch((thrown) => world.fail(thrown));
     this.#nemesis.start();
@@ -181,6 +192,7 @@ class Run {
     await comeToRest({
       world,
       cluster: this.#cluster,
+      etcd: this.#etcd,
       checks: this.#checks,
       nemesis: this.#nemesis,
       operator: this.#operator,
@@ -210,6 +222,7 @@ class Run {
 
   /** Nothing of the world stays open. */
   close(): void {
+    this.#etcd?.process?.die("kill");
     for (const machine of this.#cluster.machines) {
       const { process } = machine;
       process?.die("kill");
@@ -239,12 +252,14 @@ class Run {
     add("nodes", this.#checks.counts);
     add("runs by", this.#checks.leadership.counts);
     add("handovers", this.#checks.handovers.counts);
+    add("etcd", this.#checks.leases?.counts ?? {});
     return counts;
   }
 
   #tuneLinks(hosts: readonly string[], also: { flipRate?: number } = {}): void {
     const { link: { delayMs, splitRate }, flipRate } = this.#swarm;
-    const names = [...this.#cluster.machines.map(({ name }) => name), ...hosts, "operator"];
+    const machines = this.#cluster.machines.map(({ name }) => name);
+    const names = [...machines, ...hosts, "operator", ...(this.#etcd === null ? [] : [this.#etcd.machine])];
     for (const from of names) {
       for (const to of names) {
         if (from === to) continue;

@@ -39,14 +39,17 @@ export class SimEtcd {
     this.process = process;
     this.store.renewAll();
     this.#aim(process);
+    this.#world.say(() => `${process.name} starts`);
     await this.#serve(process);
   }
 
   /** Its process ends; leases do not while nobody watches them. */
   end(how: Death): void {
+    const { process } = this;
     this.#expiry?.cancel();
-    this.process?.die(how);
+    process?.die(how);
     this.process = null;
+    this.#world.say(() => `${process?.name ?? this.machine} has ended (${how})`);
     if (how === "power") this.#network.machineDown(this.machine);
   }
 

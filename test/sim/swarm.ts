@@ -35,6 +35,10 @@ export const faultKinds = [
   "leaderAway",
   "leaderStall",
   "fullCandidate",
+  "etcdAway",
+  "etcdStall",
+  "etcdCut",
+  "etcdSlow",
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -55,8 +59,12 @@ export interface Swarm {
   readonly snapshotBytesPerSecond: number;
   /** How long a leader that starts waits for those that may have taken over, ms. */
   readonly leaderStartMs: number;
-  /** Silence after which the second machine takes over, by its command line, ms; null: never. */
+  /** Who says that a node may lead. */
+  readonly authority: "silence" | "etcd";
+  /** Silence after which a candidate takes over, ms; with etcd also the time of its lease. Null: never. */
   readonly silenceMs: number | null;
+  /** Candidates by their command lines: places in the list of machines. */
+  readonly candidates: readonly number[];
   /** Followers pass writes on to their leader. */
   readonly forwardWrites: boolean;
   readonly secret: boolean;
@@ -82,6 +90,12 @@ export interface Swarm {
 }
 
 export function swarmOf(seed: number): Swarm {
+  const swarm = silenceSwarmOf(seed), draw = chance(seed, "swarm authority");
+  return swarm.machines > 1 && draw.flip(0.2) ? underEtcd(swarm, draw) : swarm;
+}
+
+/** A world in which nobody is asked who may lead. */
+export function silenceSwarmOf(seed: number): Swarm {
   const draw = chance(seed, "swarm");
   const machines = draw.pick([1, 2, 2, 3, 3, 3, 4, 5]);
   // Many short worlds find more than a few long ones in the same time; a few are longer than any silence.
@@ -94,7 +108,9 @@ export function swarmOf(seed: number): Swarm {
     required: semiSync ? 1 + draw.below(Math.min(2, machines - 1)) : 0,
     syncTimeoutMs: draw.pick([500, 2_000, 5_000]),
     heartbeatMs,
+    authority: "silence",
     ...leadershipOf(leads, machines, heartbeatMs),
+    candidates: [1],
     logBytesMax: draw.flip(0.5) ? draw.pick([500, 3_000, 50_000]) : 1_073_741_824,
     logAgeMs: draw.flip(0.2) ? draw.pick([2_000, 10_000]) : 604_800_000,
     snapshotAboveEntries: draw.pick([1, 10, 100, 20_000]),
@@ -116,6 +132,30 @@ export function swarmOf(seed: number): Swarm {
     timersFirst: draw.flip(0.5),
     loopMs: chance(seed, "swarm loop").pick([0, 0, 0.3, 20]),
     drift: draw.pick([0, 0.0001, 0.02]),
+  };
+}
+
+const etcdKinds = ["etcdAway", "etcdStall", "etcdCut", "etcdSlow"] as const satisfies readonly FaultKind[];
+
+/** The same world with an etcd: leases are short, and it lasts longer than several of them. */
+function underEtcd(swarm: Swarm, draw: Chance): Swarm {
+  const heartbeatMs = draw.pick([200, 1_000]), silenceMs = draw.pick([2_000, 2_000, 2_000, 5_000]);
+  const faultMs = Math.max(swarm.faultMs, draw.pick([8_000, 15_000, 30_000]));
+  const places = Array.from({ length: swarm.machines }, (_, i) => i), most = draw.flip(0.8);
+  const weights = etcdKinds.map((kind) => [kind, draw.flip(0.6) ? draw.pick([1, 3, 10]) : 0] as const);
+  return {
+    ...swarm,
+    authority: "etcd",
+    heartbeatMs,
+    silenceMs,
+    candidates: places.filter(() => draw.flip(most ? 0.8 : 0.2)),
+    // Several nodes that ask each other and etcd want one.
+    secret: true,
+    faultMs,
+    everyMs: faultMs / draw.pick([3, 8, 15]),
+    // Who asks others, too, sees when two take writes.
+    workload: { ...swarm.workload, wander: draw.pick([0.05, 0.3, 0.6]) },
+    faults: { ...swarm.faults, ...Object.fromEntries(weights) },
   };
 }
 
@@ -186,8 +226,13 @@ function faultsOf(draw: Chance, machines: number): Record<FaultKind, number> {
     const on = draw.flip(seldom ? 0.15 : 0.4), value = draw.pick([1, 1, 3]);
     return on && (machines > 1 || !severalOnly.has(kind)) ? value : 0;
   };
-  const kinds = faultKinds.filter((kind) => !leadership.includes(kind as (typeof leadership)[number]));
-  return Object.fromEntries(kinds.map((kind) => [kind, weight(kind)])) as Record<FaultKind, number>;
+  const apart: readonly FaultKind[] = [...leadership, ...etcdKinds];
+  const kinds = faultKinds.filter((kind) => !apart.includes(kind));
+  const none = etcdKinds.map((kind) => [kind, 0] as const);
+  return Object.fromEntries([...kinds.map((kind) => [kind, weight(kind)] as const), ...none]) as Record<
+    FaultKind,
+    number
+  >;
 }
 
 function limitsOf(draw: Chance): Swarm["limits"] {

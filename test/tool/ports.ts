@@ -1,13 +1,33 @@
 /** Loopback TCP ports for tests, the demo and the bench. */
 import net from "node:net";
+import process from "node:process";
 
 const hostname = "127.0.0.1";
 
+/**
+ * Ports below those that systems give out by themselves: nobody's connection takes one while its node is not running. Tests that
+ * run side by side are given ranges of their own: TEST_PORTS="10000-11999".
+ */
+const [firstPort = 10_000, lastPort = 31_999] = (process.env["TEST_PORTS"] ?? "10000-31999").split("-").map(
+  Number,
+);
+
+let next = firstPort + Math.floor(Math.random() * (lastPort - firstPort));
+
 /** Different ports that were free a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {
+  const servers: net.Server[] = [], ports: number[] = [];
   // All are held until the last is found, so that none is given twice.
-  const servers = await Promise.all(Array.from({ length: count }, () => listen(0)));
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
+  for (let attempts = 0; ports.length < count; attempts++) {
+    next = next >= lastPort ? firstPort : next + 1;
+    const port = next;
+    try {
+      servers.push(await listen(port));
+      ports.push(port);
+    } catch (error) {
+      if (attempts > 1_000) throw error;
+    }
+  }
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
   return ports;
 }

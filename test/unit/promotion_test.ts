@@ -65,7 +65,7 @@ test("a candidate takes over only when nothing speaks against it", () => {
   assert.match(why({ leaderSeq: seqOf(151) }) ?? "", /51 entries behind/);
   assert.equal(why({ leaderSeq: null }), null);
   assert.match(why({ armed: false }) ?? "", /not accepted/);
-  assert.match(why({ unfit: "is installing a snapshot" }) ?? "", /installing/);
+  assert.match(why({ unfit: "it is installing a snapshot" }) ?? "", /installing/);
   assert.match(why({ everInTouch: false }) ?? "", /never in touch/);
   assert.match(why({ mirrorAhead: true }) ?? "", /older/);
   assert.match(why({ inHandover: true }) ?? "", /handover/);

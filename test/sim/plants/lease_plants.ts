@@ -1,0 +1,70 @@
+/** Mistakes in the lease that an etcd grants, and in who may have it next. */
+import type { NodeId } from "../../../src/base/ids.ts";
+import { LeaseMachine } from "../../../src/cluster/authority/lease.ts";
+import { SyncKeeper } from "../../../src/cluster/authority/sync_keeper.ts";
+import { all, type Plant, wrap } from "./plant.ts";
+
+/** Until etcd says so. */
+function neverOver(): () => void {
+  const steps = new WeakMap<LeaseMachine, number>(), { prototype } = LeaseMachine;
+  const deadline = Object.getOwnPropertyDescriptor(prototype, "deadline") as PropertyDescriptor;
+  Object.defineProperty(prototype, "deadline", {
+    ...deadline,
+    // A time that is over for good is not looked at without end.
+    get(this: LeaseMachine) {
+      const at = deadline.get?.call(this) as number | null, last = steps.get(this) ?? 0;
+      return at === null || at > last ? at : last + 20;
+    },
+  });
+  return all(
+    () => Object.defineProperty(prototype, "deadline", deadline),
+    wrap(prototype, "step", (step) =>
+      function (this: LeaseMachine, input, now) {
+        steps.set(this, now);
+        return step.call(this, input, now);
+      }),
+    wrap(prototype, "ended", (ended) =>
+      function (this: LeaseMachine, now, wall) {
+        return this.id === null ? ended.call(this, now, wall) : null;
+      }),
+  );
+}
+
+function countedFromAnswer(): () => void {
+  return wrap(LeaseMachine.prototype, "step", (step) =>
+    function (this: LeaseMachine, input, now) {
+      const answered = input.type === "taken" || input.type === "renewed";
+      return step.call(this, answered ? { ...input, sent: { at: now, wall: input.wall } } : input, now);
+    });
+}
+
+/** They are in etcd, and no answer waits for them. */
+function membersNotAwaited(): () => void {
+  const leaders = new WeakMap<SyncKeeper, NodeId>();
+  return all(
+    wrap(SyncKeeper.prototype, "begin", (begin) =>
+      function (this: SyncKeeper, leader, record) {
+        leaders.set(this, leader);
+        begin.call(this, leader, record);
+      }),
+    wrap(SyncKeeper.prototype, "members", (members) =>
+      function (this: SyncKeeper) {
+        return members.call(this).filter((nodeId) => nodeId === leaders.get(this));
+      }),
+  );
+}
+
+export const leasePlants: Readonly<Record<string, Plant>> = {
+  lease_not_checked: {
+    mistake: "a leader does not look whether its lease is over: it waits until etcd says so",
+    plant: neverOver,
+  },
+  lease_from_answer: {
+    mistake: "a lease counts from the answer, not from before the request",
+    plant: countedFromAnswer,
+  },
+  members_not_awaited: {
+    mistake: "writes are answered without those that may take over",
+    plant: membersNotAwaited,
+  },
+};

@@ -1,0 +1,156 @@
+/** Whole nodes with a lease in etcd, in virtual time: who leads when the lease is lost, and after restarts. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { combine } from "../sim/disk_image.ts";
+import type { Cluster, Machine } from "../sim/cluster.ts";
+import { inQuietWorld, type QuietWorld } from "../sim/quiet_world.ts";
+import type { SimEtcd } from "../sim/sim_etcd.ts";
+
+/** Nobody is a candidate unless `candidates` says so. */
+const etcdWorld = {
+  machines: 2,
+  authority: "etcd",
+  secret: true,
+  heartbeatMs: 1_000,
+  silenceMs: 2_000,
+  candidates: [],
+  leaderStartMs: 2_000,
+} as const;
+
+const put = { method: "PUT", path: "/collections/orders/1", body: "{}" } as const;
+
+function leads({ node }: Machine): boolean {
+  return node !== null && node.role.leadership !== null && !node.role.readOnly.on;
+}
+
+/** The first one leads, the second one has its database. */
+async function streaming({ until, ask, cluster }: QuietWorld): Promise<[Machine, Machine]> {
+  const [first, second] = cluster.machines as [Machine, Machine];
+  await until("the first leads", () => leads(first));
+  assert.equal((await ask(first, put)).status, 201);
+  await until("the other one follows", () => second.node?.storage.log.last.seq === 2);
+  return [first, second];
+}
+
+function writers({ machines }: Cluster): number {
+  return machines.filter(leads).length;
+}
+
+test("a leader that lost its lease leads again, also after a restart, when nobody else does", async () => {
+  await inQuietWorld({ ...etcdWorld, seed: 11 }, async (own) => {
+    const { start, until, ask, cluster } = own, etcd = own.etcd as SimEtcd;
+    await start();
+    const [first, second] = await streaming(own);
+    const epoch = first.node?.role.leadership?.epoch ?? 0;
+    etcd.end("kill");
+    await until("it gives up", () => first.node?.role.kind === "follower");
+    assert.notEqual((await ask(first, put)).status, 200);
+    for (const machine of [first, second]) {
+      machine.end("kill");
+      machine.start();
+    }
+    await until("both are up", () => cluster.machines.every(({ node }) => node !== null));
+    await etcd.start();
+    await until("the one that led last leads", () => leads(first));
+    assert.ok((first.node?.role.leadership?.epoch ?? 0) > epoch);
+    await until("it is followed", () => first.observed?.followers().length === 1);
+    assert.equal(writers(cluster), 1);
+    assert.equal((await ask(first, put)).status, 200);
+  });
+});
+
+test("a leader by force follows the one that has the lease, when that one says that it leads", async () => {
+  await inQuietWorld({ ...etcdWorld, seed: 12 }, async (own) => {
+    const { start, until, cluster } = own;
+    await start();
+    const [first, second] = await streaming(own);
+    second.end("kill");
+    Object.assign(second, { command: { role: "leader" }, forceRole: true });
+    second.start();
+    await until("it is a leader by its command line", () => second.node?.role.leadership != null);
+    await until("it follows", () => second.node?.role.kind === "follower");
+    await until("it is served", () => first.observed?.followers().length === 1);
+    assert.equal(writers(cluster), 1);
+    assert.ok(leads(first));
+  });
+});
+
+test("a leader by force takes the lease of one that is gone", async () => {
+  await inQuietWorld({ ...etcdWorld, seed: 13 }, async (own) => {
+    const { start, until } = own;
+    await start();
+    const [first, second] = await streaming(own);
+    first.end("power");
+    second.end("kill");
+    Object.assign(second, { command: { role: "leader" }, forceRole: true });
+    second.start();
+    await until("it leads when the lease is over", () => leads(second));
+  });
+});
+
+test("of several candidates one takes over when the lease of a leader that is gone is over", async () => {
+  const options = { ...etcdWorld, machines: 3, candidates: [0, 1, 2], seed: 14 };
+  await inQuietWorld(options, async (own) => {
+    const { start, until, cluster } = own, [first] = cluster.machines as [Machine];
+    await start();
+    await until("all follow", () => first.observed?.followers().length === 2);
+    first.end("power");
+    await until("another one leads", () => writers(cluster) === 1);
+    first.start();
+    await until("two follow", () => cluster.leader.observed?.followers().length === 2);
+    assert.equal(writers(cluster), 1);
+  });
+});
+
+/** The newest epoch that etcd gave for the machine's database. */
+function given(etcd: SimEtcd, { node }: Machine): number {
+  const key = btoa(`/dfdb/${node?.storage.databaseId}/epoch`),
+    { body } = etcd.store.call("/v3/kv/range", { key });
+  const [kept] = body["kvs"] as readonly { readonly value: string }[];
+  return Number(atob(kept?.value ?? ""));
+}
+
+test("accept-loss begins an epoch that etcd gave", async () => {
+  await inQuietWorld({ ...etcdWorld, seed: 15 }, async (own) => {
+    const { world, start, until, ask } = own, etcd = own.etcd as SimEtcd;
+    await start();
+    const [first, second] = await streaming(own);
+    const older = first.disk.image("kill");
+    assert.equal((await ask(first, { ...put, path: "/collections/orders/2" })).status, 201);
+    await until("the follower has more", () => second.node?.storage.log.last.seq === 3);
+    await world.pass(5_000); // until its sidecar says so
+    first.end("kill");
+    const newest = first.disk.image("kill"), rest = { node: newest, mirrors: newest, rest: newest };
+    first.disk.mount(combine({ data: older, ...rest }));
+    first.start();
+    await until("it is behind", () => first.node?.role.readOnly.reason === "behind_followers");
+    const answer = await ask(first, { method: "POST", path: "/replication/accept-loss" });
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(given(etcd, first), first.node?.role.leadership?.epoch);
+    assert.equal((await ask(first, { ...put, path: "/collections/orders/3" })).status, 201);
+  });
+});
+
+test("forced to take writes, a leader gets its epoch from the authority, and can give its role away afterwards", async () => {
+  await inQuietWorld({ ...etcdWorld, seed: 16 }, async (own) => {
+    const { start, until, ask } = own;
+    await start();
+    const [first, second] = await streaming(own), epoch = first.node?.role.leadership?.epoch ?? 0;
+    const forced = await ask(first, {
+      method: "POST",
+      path: "/replication/read-write",
+      body: '{"force":true}',
+    });
+    assert.equal(forced.status, 200);
+    await until(
+      "it leads in a higher epoch",
+      () => leads(first) && first.node?.role.leadership?.epoch !== epoch,
+    );
+    await until("it is followed", () => first.observed?.followers()[0]?.ackedSeq === 3);
+    const body = JSON.stringify({ to: second.name, timeoutSeconds: 5 });
+    const given = await ask(first, { method: "POST", path: "/replication/handover", body });
+    assert.equal(given.status, 200);
+    assert.ok(leads(second));
+    assert.equal(second.node?.role.leadership?.epoch, epoch + 2);
+  });
+});
