@@ -138,7 +138,7 @@ export class Cluster {
     }
     if (handover !== null) this.giving.resume(handover.id, handover.target);
     this.#lease.begin();
-    if (start.unfinished && !role.readOnly.on) this.transitions.finish();
+    this.#finishIfDue();
   }
 
   /** This leader has a listener from now on. */
@@ -293,9 +293,14 @@ export class Cluster {
   }
 
   #confirmed(): void {
-    const { role, storage, start } = this.#parts;
-    const begun = role.leadership !== null && storage.log.last.run === role.leadership.run;
-    if (!begun && start.unfinished) this.transitions.finish();
+    this.#finishIfDue();
+  }
+
+  /** Where an epoch was begun before, or left out, others may hold entries: they follow once they are told of this one. */
+  #finishIfDue(): void {
+    const { role: { leadership, readOnly }, storage: { log: { last } }, start } = this.#parts;
+    if (leadership === null || readOnly.on || last.run === leadership.run) return;
+    if (start.unfinished || leadership.epoch > last.epoch + 1) this.transitions.finish();
   }
 
   #stepDown(leader: KnownNode | null): void {

@@ -138,11 +138,11 @@ export class Checks {
     this.leadership.begins(machine.name, begin);
     if (this.leases !== null) return; // what counts is who has the lease when it writes
     if (begin.cause === "failover") this.#silence(machine, cluster);
-    if (begin.cause === "raise") this.#raise(machine, cluster);
+    if (begin.cause === "raise") this.#raise(machine, cluster, begin.above ?? Infinity);
   }
 
   /** It goes above a higher epoch because nobody leads in it: nobody may then who could be asked. */
-  #raise({ name, node, process }: Machine, cluster: Cluster): void {
+  #raise({ name, node, process }: Machine, cluster: Cluster, above: number): void {
     const own = node?.role.leadership?.epoch ?? Infinity, from = this.#now() - limits.claimAskMs - 1_000;
     const { flipRate, link } = this.#swarm;
     if (flipRate > 0 || 5 * link.delayMs.max > 200) return;
@@ -150,7 +150,11 @@ export class Checks {
       const { role, storage } = other.node ?? {}, last = storage?.log.last;
       // Of an epoch without an entry nobody is told.
       const theirs = role?.leadership?.epoch === last?.epoch ? last?.epoch ?? -1 : -1;
-      if (other.name === name || theirs <= own || this.troubles.since(from, name, other.name) !== null) {
+      // What began at the same time it has not heard of.
+      if (
+        other.name === name || theirs <= own || theirs > above ||
+        this.troubles.since(from, name, other.name) !== null
+      ) {
         continue;
       }
       if (this.troubles.since(from, other.name, name) !== null) continue;

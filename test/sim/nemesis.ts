@@ -287,6 +287,7 @@ export class Nemesis {
   /** Cuts a machine off from all others of the cluster, not from clients and operators; what is returned heals it. */
   #isolate(machine: Machine): () => void {
     const { network, cluster, troubles } = this.#parts, { name } = machine;
+    if (this.#over) return () => {}; // part of an operation that outlives the faults
     const others = cluster.machines.filter((other) => other !== machine);
     const heal = cutLinks(
       others.flatMap((other) => [network.link(name, other.name), network.link(other.name, name)]),

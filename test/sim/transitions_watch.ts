@@ -7,6 +7,8 @@ export type Cause = "handover" | "failover" | "promoted" | "raise" | "acceptLoss
 
 export interface Begin {
   readonly cause: Cause;
+  /** It goes above this epoch, of which it has heard. */
+  readonly above?: number;
   /** It came to nothing. */
   over: boolean;
 }
@@ -30,7 +32,7 @@ export function watchTransitions(look: (begin: Begin) => void): () => void {
     return settle({ cause, over: false }, () => promote.call(this, promoting));
   };
   own.raise = function (this: Transitions, ...args) {
-    look({ cause: "raise", over: false });
+    look({ cause: "raise", over: false, above: args[0] });
     return raise.apply(this, args);
   };
   own.acceptLoss = function (this: Transitions) {
