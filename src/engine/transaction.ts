@@ -86,7 +86,7 @@ function* carriedOut(
 }
 
 /** Takes a generator to its end at once. */
-function taken<Value>(steps: Generator<void, Value, void>): Value {
+export function taken<Value>(steps: Generator<void, Value, void>): Value {
   for (;;) {
     const step = steps.next();
     if (step.done === true) return step.value;

@@ -1,6 +1,5 @@
 import type { Context } from "hono";
 import { Hono } from "hono";
-import { RegExpRouter } from "hono/router/reg-exp-router";
 import { DfdbError } from "../base/errors.ts";
 import { newDocumentIds } from "../document/new_id.ts";
 import type { HttpHandler } from "../runtime/http_host.ts";
@@ -12,15 +11,17 @@ import type { DescribeFailure } from "./failures.ts";
 import { failureAnswer, failures } from "./failures.ts";
 import { writeGate } from "./forward.ts";
 import { readGate } from "./min_position.ts";
+import { patchRoutes } from "./patch.ts";
 import { checkPath, pathOf } from "./path.ts";
 import { replicationControlRoutes } from "./replication_control.ts";
 import type { Route } from "./route.ts";
 import { statusRoutes } from "./status.ts";
+import { TwoRouters } from "./two_routers.ts";
 import { transactionRoute } from "./tx_batch.ts";
 import type { HttpDependencies } from "./types.ts";
 import { verifyRoutes } from "./verify.ts";
 
-const methods = ["get", "put", "post", "delete"] as const;
+const methods = ["get", "put", "patch", "post", "delete"] as const;
 
 /** The HTTP API of one node. Access and the path's encoding are checked once for all routes, before any of them. */
 export function httpApp(dependencies: HttpDependencies): HttpHandler {
@@ -35,6 +36,7 @@ export function httpApp(dependencies: HttpDependencies): HttpHandler {
     bulkRoute(dependencies, gates, newId, describe),
     transactionRoute(dependencies, gates, newId, describe),
     documentRoute(dependencies, gates),
+    ...patchRoutes(dependencies, gates),
   ], describe);
   const checkAccess = access(dependencies.security);
   return (request, peer) => {
@@ -50,7 +52,7 @@ export function httpApp(dependencies: HttpDependencies): HttpHandler {
 
 function router(routes: readonly Route[], describe: DescribeFailure): Hono {
   // The path stays encoded until a route was found: a slash inside an id must not look like one between parts.
-  const app = new Hono({ router: new RegExpRouter(), getPath: (request) => pathOf(request.url) });
+  const app = new Hono({ router: new TwoRouters(), getPath: (request) => pathOf(request.url) });
   for (const route of routes) {
     for (const method of methods) {
       const handler = route[method];

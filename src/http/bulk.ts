@@ -1,7 +1,7 @@
 /**
- * `POST /collections/{c}/bulk`: each element is inserted on its own. The whole array is looked over first, so that a
- * broken one changes nothing; then it is parsed and committed in slices, a few of them in flight at a time, and the
- * event loop gets its turn in between.
+ * `POST /collections/{c}/bulk`: each element is inserted on its own, or with `atomic=true` all or none. The whole array is
+ * looked over first, so that a broken one changes nothing; then it is parsed and committed in slices, a few of them in
+ * flight at a time, and the event loop gets its turn in between.
  */
 import { DfdbError } from "../base/errors.ts";
 import type { DocumentId } from "../base/ids.ts";
@@ -9,20 +9,18 @@ import { limits } from "../base/limits.ts";
 import { arrayElements } from "../document/json_array.ts";
 import { documentBody } from "../document/json_text.ts";
 import { collectionName } from "../document/names.ts";
-import type { NewDocument } from "../engine/commands.ts";
-import type { Clock } from "../runtime/runtime.ts";
 import { json, positionHeader } from "./answers.ts";
 import { readBody } from "./body.ts";
+import type { ReadElement } from "./bulk_atomic.ts";
+import { insertAtomically } from "./bulk_atomic.ts";
 import { BulkLoad } from "./bulk_load.ts";
 import { refuseIdempotencyKey } from "./documents.ts";
 import type { DescribeFailure } from "./failures.ts";
 import { bulkQuery, readQuery } from "./query.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import { parameter } from "./route.ts";
+import { Turns } from "./turns.ts";
 import type { HttpDependencies } from "./types.ts";
-
-/** Longest work on one bulk before others get their turn. */
-const turnMs = 10;
 
 export function bulkRoute(
   dependencies: HttpDependencies,
@@ -36,14 +34,16 @@ export function bulkRoute(
     const request = c.req.raw;
     refuseIdempotencyKey(request);
     const name = collectionName(parameter(c, "collection"));
-    if (readQuery(request, bulkQuery).atomic) {
-      throw new DfdbError("bad_request", "atomic=true is not built yet; nothing was written");
-    }
+    const { atomic } = readQuery(request, bulkQuery);
     const startedMs = clock.monotonic();
-    const turns = new Turns(clock);
+    const turns = new Turns(clock), read = elementReader(dependencies, newId);
     const elements = await separate(await readBody(request, bodyBytesMax), dependencies, turns);
+    if (atomic) {
+      const bulk = { dependencies, collection: name, read, turns, describe, startedMs };
+      return insertAtomically(bulk, elements);
+    }
     const load = new BulkLoad(engine, name);
-    await insertAll(load, elements, elementReader(dependencies, newId), turns);
+    await insertAll(load, elements, read, turns);
     const result = load.result(clock.monotonic() - startedMs);
     const headers = positionHeader(load.position ?? engine.committed.value);
     if (load.failure === null) return json(result, 200, headers);
@@ -66,8 +66,6 @@ export async function separate(
   }
   return elements;
 }
-
-type ReadElement = (bytes: Uint8Array) => NewDocument;
 
 function elementReader(dependencies: HttpDependencies, newId: () => DocumentId): ReadElement {
   const { documentBytesMax, nestingMax } = dependencies.limits;
@@ -109,25 +107,4 @@ function fillSlice(load: BulkLoad, elements: readonly Uint8Array[], at: number, 
     }
   }
   return index;
-}
-
-/** Tells when a long job has had its turn. */
-export class Turns {
-  readonly #clock: Clock;
-  #begunMs: number;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-    this.#begunMs = clock.monotonic();
-  }
-
-  due(): boolean {
-    return this.#clock.monotonic() - this.#begunMs >= turnMs;
-  }
-
-  /** Resolves in a later macrotask. */
-  async next(): Promise<void> {
-    await new Promise<void>((resolve) => this.#clock.macrotask(resolve));
-    this.#begunMs = this.#clock.monotonic();
-  }
 }

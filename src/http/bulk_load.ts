@@ -9,7 +9,8 @@ import type { Position } from "../storage/log.ts";
 /** Slices between here and the disk: while one commits the next are parsed, and they share its fsync. */
 const inFlightMax = 2;
 
-interface ElementError {
+/** An element that was not written. */
+export interface ElementError {
   readonly index: number;
   readonly error: string;
   readonly code: string;
@@ -95,16 +96,37 @@ export class BulkLoad {
 
   /** The body of the answer: what was written, to the last document, also when the rest failed. */
   result(tookMs: number): Readonly<Record<string, unknown>> {
-    return {
-      success: this.failure === null && this.#errors.length === 0,
-      count: this.#ids.length,
-      ids: this.#ids,
-      errors: this.#errors.sort((a, b) => a.index - b.index),
-      rolledBack: false,
-      atomic: false,
-      indexesRebuilt: 0,
-      indexesSkipped: 0,
-      timeSeconds: Math.round(tookMs) / 1000,
-    };
+    const errors = this.#errors.sort((a, b) => a.index - b.index);
+    const failed = this.failure !== null;
+    return bulkResult({ ids: this.#ids, errors, atomic: false, failed }, tookMs);
   }
+}
+
+/** What has become of a bulk. */
+export interface BulkEnd {
+  /** What was written. */
+  readonly ids: readonly DocumentId[];
+  readonly errors: readonly ElementError[];
+  readonly atomic: boolean;
+  /** Failed as a whole. */
+  readonly failed?: boolean;
+  readonly rolledBack?: boolean;
+}
+
+/** The body of the answer to a bulk, as the reference has it. */
+export function bulkResult(
+  { ids, errors, atomic, failed = false, rolledBack = false }: BulkEnd,
+  tookMs: number,
+): Readonly<Record<string, unknown>> {
+  return {
+    success: !failed && errors.length === 0,
+    count: ids.length,
+    ids,
+    errors,
+    rolledBack,
+    atomic,
+    indexesRebuilt: 0,
+    indexesSkipped: 0,
+    timeSeconds: Math.round(tookMs) / 1000,
+  };
 }

@@ -118,6 +118,12 @@ export function failures(dependencies: HttpDependencies): DescribeFailure {
   };
 }
 
+/** Whether nothing is left of a transaction that failed with this; the others say that it is durable here, or may be. */
+export function wasRolledBack(error: unknown): boolean {
+  return !(error instanceof DfdbError) ||
+    (error.code !== "replication_timeout" && error.code !== "outcome_unknown");
+}
+
 export function failureAnswer(failure: Failure): Response {
   return json(failure.body, failure.status, failure.headers);
 }

@@ -9,7 +9,7 @@ const anything: Precondition = () => {};
 /** One entity tag and the comma or end after it: quoted or bare, with or without `W/`. */
 const tag = /[ \t]*(?:W\/)?(?:"([\x21\x23-\x7e]*)"|([\x21\x23-\x2b\x2d-\x7e]+))[ \t]*(?:,|$)/y;
 
-/** What `If-Match` and `If-None-Match` of a PUT or DELETE demand; throws `bad_request` when they cannot be read. */
+/** What `If-Match` and `If-None-Match` of a write to one document demand; throws `bad_request` when they cannot be read. */
 export function precondition(headers: Headers, log: LogReader): Precondition {
   const match = headers.get("if-match");
   const noneMatch = headers.get("if-none-match");

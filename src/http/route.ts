@@ -10,6 +10,7 @@ export interface Route {
   readonly path: string;
   readonly get?: Handler;
   readonly put?: Handler;
+  readonly patch?: Handler;
   readonly post?: Handler;
   readonly delete?: Handler;
 }

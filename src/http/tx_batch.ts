@@ -12,10 +12,12 @@ import type { TransactionOperation, TransactionOutcome } from "../engine/transac
 import { transaction } from "../engine/transaction.ts";
 import { json, positionHeader } from "./answers.ts";
 import { readBody } from "./body.ts";
-import { separate, Turns } from "./bulk.ts";
+import { separate } from "./bulk.ts";
 import { refuseIdempotencyKey } from "./documents.ts";
 import type { DescribeFailure } from "./failures.ts";
+import { wasRolledBack } from "./failures.ts";
 import type { Gates, Handler, Route } from "./route.ts";
+import { Turns } from "./turns.ts";
 import type { HttpDependencies } from "./types.ts";
 
 export function transactionRoute(
@@ -47,12 +49,6 @@ export function transactionRoute(
     }
   };
   return { path: "/tx/batch", post: onWrite(post) };
-}
-
-/** These say that the writes are durable here, or may be. */
-function wasRolledBack(error: unknown): boolean {
-  return !(error instanceof DfdbError) ||
-    (error.code !== "replication_timeout" && error.code !== "outcome_unknown");
 }
 
 function resultOf(

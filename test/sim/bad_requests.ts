@@ -43,7 +43,7 @@ function candidates(target: Target, { text }: Content): readonly Bad[] {
     { code, ask: put(text, { path: `${whole}/a%00b` }) },
     { code, carries, ask: post(`${whole}/bulk`, `${text}\n${text}\n`) },
     { code, carries, ask: post(`${whole}/bulk`, `[${text},${inner}]`) },
-    { code, carries, ask: post(`${whole}/bulk?atomic=true`, `[${text}]`) },
+    { code, carries, ask: post(`${whole}/bulk?atomic=true`, `[${text},7]`) },
     { code, carries, ask: post(whole, text, { headers: { "idempotency-key": "k" } }) },
     {
       code,

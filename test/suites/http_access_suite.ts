@@ -50,7 +50,9 @@ export function accessSuite(it: It): void {
     const allowed: [string, string, string][] = [
       ["POST", "/collections", "GET, HEAD"],
       ["PUT", "/collections/a", "DELETE, GET, HEAD, POST"],
-      ["PATCH", "/collections/a/b", "DELETE, GET, HEAD, PUT"],
+      ["POST", "/collections/a/b", "DELETE, GET, HEAD, PATCH, PUT"],
+      ["PATCH", "/collections/a", "DELETE, GET, HEAD, POST"],
+      ["PATCH", "/collections/a/b/conditional", "POST"],
       ["DELETE", "/health", "GET, HEAD"],
       ["OPTIONS", "/stats", "GET, HEAD"],
     ];

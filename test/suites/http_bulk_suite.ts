@@ -37,6 +37,11 @@ function lateTimeout(given: HttpDependencies): HttpDependencies {
 
 /** `POST /collections/{c}/bulk`. */
 export function bulkSuite(it: It): void {
+  eachAloneTests(it);
+  atomicTests(it);
+}
+
+function eachAloneTests(it: It): void {
   it("a bulk answers as the reference does", async ({ request }) => {
     const answer = await request("POST", path, { body: '[{"_id":"a"}, {"v":1.50} ]' });
     assert.equal(answer.status, 200);
@@ -132,13 +137,18 @@ export function bulkSuite(it: It): void {
   }, { limits: { bulkDocumentsMax: 1_000 } });
 
   it("what is not built yet is refused, not pretended", async ({ request, storage }) => {
-    await refused(request("POST", `${path}?atomic=true`, { body: "[{}]" }), 400, "bad_request");
     await refused(request("POST", `${path}?atomic=maybe`, { body: "[{}]" }), 400, "bad_request");
     await refused(
       request("POST", path, { body: "[{}]", headers: { "idempotency-key": "k" } }),
       400,
       "bad_request",
     );
+    assert.equal(storage.log.last.seq, 0);
+    const idempotent = request("POST", `${path}?atomic=true`, {
+      body: "[{}]",
+      headers: { "idempotency-key": "k" },
+    });
+    await refused(idempotent, 400, "bad_request");
     assert.equal(storage.log.last.seq, 0);
     const both = await request("POST", `${path}?atomic=false&skipIndexes=true`, { body: "[{}]" });
     assert.equal(both.status, 200);
@@ -170,5 +180,137 @@ export function bulkSuite(it: It): void {
       assert.deepEqual([body["count"], storage.log.last.seq], [0, 501]);
     },
     { around: lateTimeout },
+  );
+}
+
+/** The writes are made; the answer is that no follower confirmed them. */
+const unconfirmed = (given: HttpDependencies): HttpDependencies => ({
+  ...given,
+  engine: {
+    ...given.engine,
+    committed: given.engine.committed,
+    submit: async (plan) => {
+      const { seq } = (await given.engine.submit(plan)).position;
+      throw new DfdbError("replication_timeout", "not confirmed", { details: { seq } });
+    },
+  },
+});
+
+const atomicPath = `${path}?atomic=true`;
+
+/** Without what changes from run to run. */
+function atomicBody(body: Body): Body {
+  const { timeSeconds, indexesRebuilt, indexesSkipped, atomic, ...rest } = body;
+  assert.deepEqual([typeof timeSeconds, indexesRebuilt, indexesSkipped, atomic], ["number", 0, 0, true]);
+  return rest;
+}
+
+function atomicTests(it: It): void {
+  it("an atomic bulk is one entry", async ({ request, storage }) => {
+    const answer = await request("POST", atomicPath, {
+      body: '[{"_id":"a"}, {"v":1.50} ,{"_id":"b","x":{}}]',
+    });
+    assert.deepEqual([answer.status, answer.headers.get("x-dfdb-position")], [200, "1.abababab-2"]);
+    const { ids, ...rest } = atomicBody(await answer.json() as Body);
+    assert.deepEqual(rest, { success: true, count: 3, errors: [], rolledBack: false });
+    assert.deepEqual([ids[0], ids[2], storage.log.last.seq], ["a", "b", 2]);
+    const made = await (await request("GET", `/collections/orders/${ids[1]}`)).text();
+    assert.ok(made.endsWith('"v":1.50}'), made);
+    const empty = await told(request("POST", atomicPath, { body: "[]" }));
+    assert.deepEqual([empty.status, empty.body["success"], storage.log.last.seq], [200, true, 2]);
+  });
+
+  it("an atomic bulk with a bad element writes nothing, and all bad ones are named", async ({ request, storage }) => {
+    await request("PUT", "/collections/orders/taken", { body: "{}" });
+    const body = await refused(
+      request("POST", atomicPath, { body: '[{"_id":"a"},7,{"_id":"taken"},{"_id":"ttl"},{"a":1,"a":2}]' }),
+      400,
+      "bad_request",
+    );
+    assert.match(body["error"], /^\[1\]: /);
+    const codes = body["errors"].map(({ index, code }: Body) => [index, code]);
+    assert.deepEqual(codes, [[1, "bad_request"], [3, "reserved_id"], [4, "bad_request"]]);
+    assert.ok(body["errors"].every(({ error }: Body) => typeof error === "string"));
+    const { success, count, ids, rolledBack } = atomicBody(body);
+    assert.deepEqual({ success, count, ids, rolledBack }, {
+      success: false,
+      count: 0,
+      ids: [],
+      rolledBack: true,
+    });
+    for (const broken of ["{}", "[{}", "[{},]", ""]) {
+      await refused(request("POST", atomicPath, { body: broken }), 400, "bad_request");
+    }
+    assert.equal(storage.log.last.seq, 2);
+  });
+
+  it("an atomic bulk with an id that is taken, or given twice, writes nothing", async ({ request, storage }) => {
+    await request("PUT", "/collections/orders/taken", { body: "{}" });
+    for (const [body, index] of [['[{"_id":"a"},{"_id":"taken"}]', 1], ['[{},{"_id":"a"},{"_id":"a"}]', 2]]) {
+      const answer = await request("POST", atomicPath, { body: String(body) });
+      assert.equal(answer.headers.get("x-dfdb-position"), null);
+      const given = await refused(answer, 409, "duplicate_key");
+      const { error, errors, ...rest } = atomicBody(given);
+      assert.deepEqual(errors, [{ index, error, code: "duplicate_key" }]);
+      assert.deepEqual([rest["success"], rest["count"], rest["ids"], rest["rolledBack"]], [
+        false,
+        0,
+        [],
+        true,
+      ]);
+      assert.equal(rest["failedOpIndex"], undefined);
+    }
+    assert.equal(storage.log.last.seq, 2);
+    await refused(request("GET", "/collections/orders/a"), 404, "not_found");
+  });
+
+  it("a large atomic bulk comes in whole or not at all, and others get their turn", async (node) => {
+    const { clock, request, storage } = node, count = 10_000;
+    let turns = 0, done = false;
+    const bulk = request("POST", atomicPath, { body: many(count) }).finally(() => done = true);
+    while (!done) {
+      await new Promise<void>((resolve) => clock.macrotask(resolve));
+      const documents = storage.read((view) => view.collection("orders")?.documents);
+      assert.ok(documents === undefined || documents === count, `${documents} documents`);
+      turns++;
+    }
+    const { status, body } = await told(bulk);
+    assert.deepEqual([status, body["count"], storage.log.last.seq], [200, count, 2]);
+    assert.deepEqual(body["ids"], Array.from({ length: count }, (_, i) => `d${i}`));
+    assert.ok(turns >= 20, `the event loop turned ${turns} times in the meantime`);
+    const again = await refused(request("POST", atomicPath, { body: many(count) }), 409, "duplicate_key");
+    assert.deepEqual([again["errors"][0]["index"], again["rolledBack"], storage.log.last.seq], [0, true, 2]);
+  });
+
+  it("an atomic bulk that is refused as a whole blames no element", async ({ request, state, storage }) => {
+    await refused(request("POST", atomicPath, { body: many(1_001) }), 413, "payload_too_large");
+    state.readOnly = true;
+    const body = await refused(request("POST", atomicPath, { body: many(1_000) }), 503, "read_only");
+    assert.deepEqual([body["count"], body["errors"], body["rolledBack"]], [0, [], true]);
+    state.role = "follower";
+    await refused(request("POST", atomicPath, { body: "[{}]" }), 421, "not_leader");
+    assert.equal(storage.log.last.seq, 0);
+  }, { limits: { bulkDocumentsMax: 1_000 } });
+
+  it("an atomic bulk that is more than an entry holds is refused whole", async ({ request, storage }) => {
+    const pad = "p".repeat(14 * 2 ** 20);
+    const body = JSON.stringify(Array.from({ length: 5 }, () => ({ pad })));
+    const given = await refused(request("POST", atomicPath, { body }), 413, "payload_too_large");
+    assert.deepEqual([given["errors"], given["rolledBack"], storage.log.last.seq], [[], true, 0]);
+  }, { limits: { bodyBytesMax: 80 * 2 ** 20 } });
+
+  it(
+    "an atomic bulk that no follower confirmed is durable here, and says so",
+    async ({ request, storage }) => {
+      const body = await refused(request("POST", atomicPath, { body: many(2) }), 504, "replication_timeout");
+      assert.deepEqual([body["count"], body["rolledBack"], body["success"], body["seq"]], [
+        0,
+        false,
+        false,
+        2,
+      ]);
+      assert.equal(storage.log.last.seq, 2);
+    },
+    { around: unconfirmed },
   );
 }

@@ -81,6 +81,13 @@ type Write = readonly [method: string, path: string, body: string | null, status
 const writes: readonly Write[] = [
   ["PUT", "/collections/orders/a", '{"n":1.50}', 201],
   ["PUT", "/collections/orders/a", '{"n":2}', 200],
+  ["PATCH", "/collections/orders/a", '{"m":1}', 200],
+  [
+    "POST",
+    "/collections/orders/a/conditional",
+    '{"conditions":[{"field":"n","op":"==","value":2}],"operations":[{"field":"n","op":"inc","value":1}]}',
+    200,
+  ],
   ["PUT", "/collections/orders/x%2Fy%20%25", "{}", 201],
   ["POST", "/collections/orders", '{"_id":"b"}', 201],
   ["POST", "/collections/orders/bulk?skipIndexes=true&other=%20", '[{"_id":"c"},{"_id":"d"}]', 200],
@@ -144,6 +151,8 @@ function passedOnTests(it: It): void {
         ["PUT", path, { "if-match": '"1.abababab-1"' }, "{}", 412, "precondition_failed"],
         ["PUT", path, { "if-none-match": "*" }, "{}", 412, "precondition_failed"],
         ["DELETE", path, { "if-match": '"1.abababab-1"' }, null, 412, "precondition_failed"],
+        ["PATCH", path, { "if-match": '"1.abababab-1"' }, "{}", 412, "precondition_failed"],
+        ["PATCH", "/collections/orders/none", {}, "{}", 404, "not_found"],
         ["DELETE", "/collections/orders/none", {}, null, 404, "not_found"],
         ["DELETE", "/collections/orders", {}, null, 400, "bad_request"],
         ["PUT", path, {}, "{", 400, "bad_request"],
@@ -236,7 +245,7 @@ function passedOnTests(it: It): void {
     await refused(follower.request("GET", "/collections/orders/a"), 404, "not_found");
     await refused(follower.request("POST", "/replication/promote", { body: "[]" }), 400, "bad_request");
     await refused(
-      follower.request("PATCH", "/collections/orders/a", { body: "{}" }),
+      follower.request("PATCH", "/collections/orders", { body: "{}" }),
       405,
       "method_not_allowed",
     );

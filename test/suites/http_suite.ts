@@ -9,6 +9,7 @@ import { controlSuite } from "./http_control_suite.ts";
 import { documentsSuite } from "./http_documents_suite.ts";
 import type { It, Transport } from "./http_fixture.ts";
 import { withNode } from "./http_fixture.ts";
+import { patchSuite } from "./http_patch_suite.ts";
 import { positionSuite } from "./http_position_suite.ts";
 import { transactionSuite } from "./http_tx_suite.ts";
 import { verifySuite } from "./http_verify_suite.ts";
@@ -25,6 +26,7 @@ export function httpApiSuite(runtime: Runtime, transport: Transport): void {
   collectionsSuite(it);
   bulkSuite(it);
   transactionSuite(it);
+  patchSuite(it);
   accessSuite(it);
   badInputSuite(it);
   verifySuite(it);

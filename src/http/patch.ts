@@ -1,0 +1,84 @@
+/** Changes of a part of a document: `PATCH`, and `POST …/conditional`, which changes it only if conditions hold. */
+import { DfdbError } from "../base/errors.ts";
+import type { DocumentPatch, FieldCondition } from "../document/conditions.ts";
+import { readConditions, readOperations, readPatch } from "../document/conditions.ts";
+import { objectMembers } from "../document/json_members.ts";
+import { collectionName, documentId } from "../document/names.ts";
+import type { Edited } from "../engine/edits.ts";
+import { patchDocument } from "../engine/edits.ts";
+import type { Committed } from "../engine/plan.ts";
+import { etagText } from "../storage/position_text.ts";
+import { jsonText, positionHeader } from "./answers.ts";
+import { readBody } from "./body.ts";
+import { documentText, idText } from "./document_text.ts";
+import { refuseIdempotencyKey } from "./documents.ts";
+import { precondition } from "./preconditions.ts";
+import type { Gates, Handler, Route } from "./route.ts";
+import { parameter } from "./route.ts";
+import type { HttpDependencies } from "./types.ts";
+
+export function patchRoutes(dependencies: HttpDependencies, { onWrite }: Gates): readonly Route[] {
+  return [
+    { path: "/collections/:collection/:id", patch: onWrite(edit(dependencies, patchOnly)) },
+    { path: "/collections/:collection/:id/conditional", post: onWrite(edit(dependencies, conditional)) },
+  ];
+}
+
+interface Asked {
+  readonly conditions: readonly FieldCondition[];
+  readonly patch: DocumentPatch;
+}
+
+type ReadAsked = (body: Uint8Array, nestingMax: number) => Asked;
+
+const patchOnly: ReadAsked = (body, nestingMax) => ({ conditions: [], patch: readPatch(body, nestingMax) });
+
+const conditional: ReadAsked = (body, nestingMax) => {
+  const { conditions, operations, ...unknown } = Object.fromEntries(objectMembers(body));
+  // Elsewhere unknown members are left alone; here one that is misspelt would be a guard that is not there.
+  if (Object.keys(unknown).length > 0) {
+    throw new DfdbError("bad_request", "The body takes the members conditions and operations only");
+  }
+  if (operations === undefined) throw new DfdbError("bad_request", "There are no operations");
+  return {
+    conditions: conditions === undefined ? [] : readConditions(conditions, nestingMax),
+    patch: { operations: readOperations(operations, nestingMax) },
+  };
+};
+
+function edit(dependencies: HttpDependencies, read: ReadAsked): Handler {
+  const { engine, storage } = dependencies;
+  const { documentBytesMax, nestingMax } = dependencies.limits;
+  const documentLimits = { bytesMax: documentBytesMax, nestingMax };
+  return async (c) => {
+    const request = c.req.raw;
+    refuseIdempotencyKey(request);
+    const collection = collectionName(parameter(c, "collection"));
+    const id = documentId(parameter(c, "id"));
+    const demanded = precondition(request.headers, storage.log);
+    const sent = await readBody(request, documentBytesMax);
+    const { conditions, patch } = read(sent, nestingMax);
+    const documentBytes = storage.read((view) => {
+      const info = view.collection(collection);
+      return info === null ? 0 : view.document(info.number, id)?.body.length ?? 0;
+    });
+    const plan = patchDocument(
+      { collection, id, conditions, patch, bytes: sent.length, documentBytes },
+      demanded,
+      documentLimits,
+    );
+    return editedAnswer(dependencies, collection, await engine.submit(plan));
+  };
+}
+
+function editedAnswer(
+  { storage }: HttpDependencies,
+  collection: string,
+  { value, position }: Committed<Edited>,
+): Response {
+  const etag = etagText(storage.log.terms, value.seq), document = documentText(value, etag);
+  const text = `{"success":true,"id":${
+    idText(value.id)
+  },"collection":"${collection}","etag":"${etag}","document":${document}}`;
+  return jsonText(text, 200, { ...positionHeader(position), etag: `"${etag}"` });
+}
