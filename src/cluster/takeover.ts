@@ -85,7 +85,8 @@ class Taking implements Takeover {
       case "promoted":
         return this.#promoted(input.term);
       case "promotionFailed":
-        if (this.state !== "promoting") return;
+        // What the disk did not say may be on it: nobody is told that this node does not lead.
+        if (this.state !== "promoting" || input.error.code === "outcome_unknown") return;
         this.#decline(input.error.code, input.error.message);
         this.#effects.push({ type: "unbind" });
         return this.#end();

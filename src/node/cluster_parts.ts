@@ -304,7 +304,10 @@ export class Cluster {
   }
 
   #stepDown(leader: KnownNode | null): void {
-    this.#change(() => this.transitions.stepDown({ leader, term: null, origin: "fenced" }));
+    this.#change(async () => {
+      await this.transitions.stepDown({ leader, term: null, origin: "fenced" });
+      if (leader === null) this.#lease.resume();
+    });
   }
 
   #raise(above: Term["epoch"]): void {

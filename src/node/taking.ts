@@ -170,6 +170,7 @@ export class Taking {
       const failed = error instanceof DfdbError ? error : new DfdbError("internal", messageOf(error));
       this.#driver.feed({ type: "promotionFailed", error: failed });
       this.#over(id, failed);
+      if (failed.code === "outcome_unknown") await stand.unfollow();
     }
   }
 }

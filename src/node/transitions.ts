@@ -64,7 +64,7 @@ export class Transitions {
    * this node follows as before, and nobody was told otherwise.
    */
   async promote({ origin, listen, from }: Promoting): Promise<TermRecord> {
-    const { storage, engine, role, runtime, logger } = this.#parts, { at } = this.#stand;
+    const { storage, role, runtime, logger } = this.#parts, { at } = this.#stand;
     const causes = [...role.readOnlyCauses];
     this.promoting = true;
     if (listen === null) this.#stand.following?.holdAfter(storage.log.last.seq);
@@ -80,9 +80,11 @@ export class Transitions {
       this.#stand.counts();
       role.lead("leader", term);
       this.#events.onLead(term);
-      await engine.submit(beginRun);
+      await this.#beginRun(term);
       runtime.crashPoint("promote:begun");
     } catch (error) {
+      // The term may be on the disk: what is kept says that this node goes on with it at its next start.
+      if (error instanceof DfdbError && error.code === "outcome_unknown") throw error;
       await this.#unpromote(at, listen === null, causes);
       throw error;
     } finally {
@@ -185,6 +187,16 @@ export class Transitions {
     const open = whoLeads.find((cause) => readOnlyCauses.has(cause));
     if (leadership !== null && open === undefined) return;
     throw new DfdbError("conflict", `It is not certain that this node leads (${open ?? "it follows"})`);
+  }
+
+  /** An entry that is here counts, though the right to write was lost meanwhile: whoever took it finds that out. */
+  async #beginRun({ run }: Term): Promise<void> {
+    const { engine, storage } = this.#parts;
+    try {
+      await engine.submit(beginRun);
+    } catch (error) {
+      if (storage.log.last.run !== run) throw error;
+    }
   }
 
   /** Writes the term entry of a leadership that may write now, when nobody else does. */

@@ -164,7 +164,7 @@ export class Nemesis {
       case "resetConnections":
         return network.reset(() => this.#draw.flip(0.7)) > 0;
       case "staleConnections":
-        return network.stale(() => this.#draw.flip(0.5)) > 0;
+        return this.#stale();
       case "clockJump":
         return this.#clockJump();
       case "diskFull":
@@ -180,6 +180,15 @@ export class Nemesis {
       default:
         return this.#operate(kind);
     }
+  }
+
+  /** Connections on which nothing comes any more, to either side, and nobody is told. */
+  #stale(): boolean {
+    const { network, troubles } = this.#parts, names = this.#hosts;
+    for (const [i, a] of names.entries()) {
+      for (const b of names.slice(i + 1)) troubles.at([a, b], "stale connections of", 0);
+    }
+    return network.stale(() => this.#draw.flip(0.5)) > 0;
   }
 
   #onMachine(run: (machine: Machine) => void): boolean {
