@@ -30,6 +30,8 @@ const everywhere: Readonly<Record<string, readonly string[]>> = {
   sim: ["sim"],
   unit: ["unit", "runtime", "scenario", "golden", "fuzz"],
 };
+/** Folders whose files Node runs each in a process of its own: they start processes and end them, or change what all share. */
+const apart = ["cluster", "crash", "sim", "tidy"];
 /** Measures how long threads are held: nothing runs beside it. */
 const alone = "stall_test.ts";
 /** Parts that the other files in `cluster` make, which start processes of every runtime themselves and wait more than they work. */
@@ -64,9 +66,16 @@ const readers = {
 
 const seeds = (output: string) => counted(last(output, /: (\d+) seeds, /g), 0);
 
-/** One file after the other: the parts are what runs side by side. */
+/**
+ * One file after the other: the parts are what runs side by side. Bun takes all files into one process, and so does Node what needs none of its own: a
+ * process for each file costs twice what the tests cost.
+ */
 const runners: Record<RuntimeName, (files: readonly string[]) => readonly string[]> = {
-  node: (list) => ["node", "--test", "--test-reporter=spec", "--test-concurrency=1", ...list],
+  node: (list) => {
+    const together = list.every((file) => !apart.some((folder) => file.startsWith(`test/${folder}/`)));
+    const how = together ? "--test-isolation=none" : "--test-concurrency=1";
+    return ["node", "--test", "--test-reporter=spec", how, ...list];
+  },
   deno: (list) => ["deno", "test", "-A", "--no-check", "--quiet", ...list],
   bun: (list) => ["bun", "test", "--timeout", "120000", ...list.map((file) => `./${file}`)],
 };

@@ -74,8 +74,8 @@ export const limits = {
   failoverGraceMs: 3_000,
   /** How long a leader that met a higher epoch asks whoever should lead under it. */
   claimAskMs: 3_000,
-  /** How long a leader that stood still asks its candidates before it writes again. */
-  lateAskMs: 1_000,
+  /** How long a leader that stood still asks its candidates before it writes again: one of a machine that is busy gets a second and a third question. */
+  lateAskMs: 3_000,
   /** How long a follower waits for its read-only leader to hand over. */
   promoteMs: 30_000,
   /** How often a program's probe of the next leader is asked. */

@@ -9,7 +9,7 @@ import type { Machine, Tick } from "../base/machine.ts";
 import type { Term, TermRecord } from "../storage/log.ts";
 import type { KnownNode } from "../wire/message.ts";
 import type { Claim } from "./claim.ts";
-import { Questions } from "./questions.ts";
+import { askAgainMs, Questions } from "./questions.ts";
 
 /** A leadership begins, or begins again under another term. */
 export interface Leads {
@@ -43,7 +43,7 @@ export type FencingInput =
   | { readonly type: "heardFollower"; readonly nodeId: NodeId }
   /** What came of the question to `nodeId`; null: no answer. */
   | { readonly type: "asked"; readonly nodeId: NodeId; readonly claim: Claim | null }
-  /** This node stood still for longer than its candidates wait. */
+  /** This node stood still: for longer than those to ask wait before they take over. */
   | { readonly type: "late"; readonly ask: readonly KnownNode[]; readonly waitMs: number };
 
 export type FencingEffect =
@@ -210,7 +210,10 @@ class Fence implements Fencing {
   }
 
   #late(ask: readonly KnownNode[], waitMs: number, now: MonotonicMs): void {
-    if (this.#own === null || this.#decided || ask.length === 0) return;
+    if (this.#own === null || this.#decided) return;
+    // What was answered meanwhile waits unread, and whoever was asked had no time of this node's.
+    if (this.#start !== null) this.#start.until = Math.max(this.#start.until, now + askAgainMs);
+    if (ask.length === 0) return;
     const fresh = { waiting: new Set<NodeId>(), until: 0, whole: false, knowsHigher: null, yieldsFrom: null };
     this.#start ??= fresh;
     this.#start.until = Math.max(this.#start.until, now + waitMs);
@@ -284,6 +287,7 @@ class Fence implements Fencing {
     const start = this.#start;
     if (start !== null) {
       if (now < start.until && (start.whole || start.waiting.size > 0)) return;
+      if (now > start.until + limits.stallMs && start.waiting.size > 0) return this.#late([], 0, now);
       this.#start = null;
       if (start.waiting.size > 0) this.#effects.push({ type: "unconfirmed", nodes: [...start.waiting] });
       const known = start.knowsHigher;

@@ -1,5 +1,5 @@
 import { DfdbError } from "../base/errors.ts";
-import type { Step } from "./json_find.ts";
+import { eachStep, type Step } from "./json_find.ts";
 
 /** Steps of a path; more lead nowhere, because documents do not nest deeper. */
 const stepsMax = 1000;
@@ -15,8 +15,8 @@ export function fieldSteps(field: string): readonly Step[] {
     const match = part.exec(field);
     const name = match?.[2], index = match?.[3];
     const misplaced = steps.length === 0 && match?.[1] !== "";
-    if (match === null || misplaced || name === "*each" || steps.length === stepsMax) throw wrong(field);
-    steps.push(name ?? (index === undefined ? "*each" : Number(index)));
+    if (match === null || misplaced || name === eachStep || steps.length === stepsMax) throw wrong(field);
+    steps.push(name ?? (index === undefined ? eachStep : Number(index)));
   }
   if (steps.length === 0) throw wrong(field);
   return steps;

@@ -1,6 +1,7 @@
 import { utf8 } from "../base/bytes.ts";
 import { DfdbError } from "../base/errors.ts";
 import type { Span, Step } from "./json_find.ts";
+import { eachStep } from "./json_find.ts";
 import {
   childAt,
   elementAt,
@@ -201,7 +202,7 @@ function checkSteps(steps: readonly Step[]): void {
   const first = steps[0];
   if (first === undefined) throw badRequest("a path has at least one step");
   if ((reservedMembers as readonly Step[]).includes(first)) throw reserved(String(first));
-  if (steps.includes("*each")) {
+  if (steps.includes(eachStep)) {
     throw badRequest(`${pathText(steps)} is not one place, so it cannot be changed`);
   }
 }

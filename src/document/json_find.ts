@@ -3,8 +3,11 @@
  * whitespace between its tokens and was checked when it was stored.
  */
 
+/** The step `[*]`. */
+export const eachStep = "*each";
+
 /** A step to a value: a member's name, a position in an array, or every element of one. */
-export type Step = string | number | "*each";
+export type Step = string | number | typeof eachStep;
 
 /** Where a value stands: `text.slice(start, end)`. */
 export interface Span {
@@ -111,7 +114,7 @@ export function elementCount(text: string, start: number): number {
 /** Where the value begins that one step leads to from the value at `start`; -1: nowhere, as every `*each` does. */
 export function childAt(text: string, start: number, step: Step): number {
   if (typeof step === "number") return elementAt(text, start, step);
-  return step === "*each" ? -1 : memberNamed(text, start, step)?.value ?? -1;
+  return step === eachStep ? -1 : memberNamed(text, start, step)?.value ?? -1;
 }
 
 /** The text of the value that `steps` lead to; null: they lead nowhere. For steps without `*each`. */
@@ -144,7 +147,7 @@ function collect(
   let at = from;
   for (let i = level; i < steps.length; i++) {
     const step = steps[i] as Step;
-    if (step === "*each") {
+    if (step === eachStep) {
       if (text.charCodeAt(at) !== openArray) return;
       for (
         let element = firstIn(text, at);
@@ -157,7 +160,7 @@ function collect(
     }
     at = childAt(text, at, step);
     if (at >= 0) continue;
-    if (!steps.includes("*each", i)) found.push(null);
+    if (!steps.includes(eachStep, i)) found.push(null);
     return;
   }
   found.push(text.slice(at, valueEnd(text, at)));
@@ -168,7 +171,7 @@ export function pathText(steps: readonly Step[]): string {
   let text = "";
   for (const step of steps) {
     if (typeof step === "number") text += `[${step}]`;
-    else if (step === "*each") text += "[*]";
+    else if (step === eachStep) text += "[*]";
     else text += text === "" ? step : `.${step}`;
   }
   return text.length > 60 ? `${text.slice(0, 60)}…` : text;

@@ -92,7 +92,7 @@ export class Fence {
     this.#driver.feed({ type: "heardFollower", nodeId });
   }
 
-  /** This node stood still for so long: candidates that wait for less may lead by now. */
+  /** This node stood still for so long: candidates that wait for less may lead by now, and nobody was heard meanwhile. */
   late(ms: number): void {
     if (this.#parts.role.leadership === null) return;
     // What it heard last may be as old as a heartbeat.
@@ -100,9 +100,8 @@ export class Fence {
     const ask = this.#parts.known.candidates().filter(({ silenceMs }) =>
       silenceMs !== null && silenceMs <= stoodMs
     );
-    if (ask.length === 0) return;
     this.#driver.feed({ type: "late", ask, waitMs: limits.lateAskMs });
-    this.#stand.server?.ask(ask.map(({ nodeId }) => nodeId));
+    if (ask.length > 0) this.#stand.server?.ask(ask.map(({ nodeId }) => nodeId));
   }
 
   #firstSeq(run: string): Seq | null {

@@ -153,12 +153,12 @@ export class Transitions {
     const { role, kept, behind, storage, engine, logger, authority, sync } = this.#parts;
     this.#mustBeCertain();
     const kind = role.kind === "leader" ? "leader" : "none";
-    const epochs = [storage.log.last.epoch, ...(role.leadership === null ? [] : [role.leadership.epoch])];
-    const above = epochOf(epochAfter(kept, ...epochs) - 1);
-    const claim = { node: this.#peers.contact(), above, syncRequired: sync.required };
+    const next = (): Epoch =>
+      epochOf(epochAfter(kept, storage.log.last.epoch, role.leadership?.epoch ?? epochOf(0)));
+    const claim = { node: this.#peers.contact(), above: epochOf(next() - 1), syncRequired: sync.required };
     const given = await authority.take(claim);
     this.#mustBeCertain();
-    const term = this.#drawn(given ?? epochOf(above + 1));
+    const term = this.#drawn(given ?? next());
     const causes = [...role.readOnlyCauses];
     // Until the run has begun nothing is accepted yet: after a crash here it has to be asked for again.
     kept.save({ causes: new Set([...causes, "follower_ahead"]), epoch: term.epoch });
@@ -229,7 +229,10 @@ export class Transitions {
     throw new DfdbError("conflict", "This node does not listen any more");
   }
 
-  /** As if nothing had been: nobody was told of the term yet. */
+  /**
+   * As if nothing had been: nobody was told of the term yet. Throws `outcome_unknown` where the disk goes on saying that this node leads: it will
+   * at its next start, and whoever gave it the role must not take that back. It follows nobody then, since a hello would say that it does not lead.
+   */
   async #unpromote(
     at: LeaderAt | null,
     heldBack: boolean,
@@ -242,9 +245,16 @@ export class Transitions {
       this.#events.onFollow();
     }
     for (const cause of causes) role.setReadOnly(cause, true);
-    if (led) this.#keep({ role: "follower", leadPort: null, term: null });
+    const kept = !led || this.#keep({ role: "follower", leadPort: null, term: null });
+    if (!kept) await this.#stand.unfollow();
     await this.#stand.unlisten();
     await authority.release();
+    if (!kept) {
+      throw new DfdbError(
+        "outcome_unknown",
+        "This node could not keep that it does not lead: it may at its next start",
+      );
+    }
     if (heldBack && this.#stand.following !== null) this.#stand.following.holdAfter(null);
     else if (at !== null) this.#stand.follow(at);
   }
@@ -260,12 +270,14 @@ export class Transitions {
     return leaderHost === null || leaderPort === null ? null : { hostname: leaderHost, port: leaderPort };
   }
 
-  /** The old state on the disk makes a restarted node ask before it writes, so going on is safe. */
-  #keep(state: Parameters<ReplicationParts["kept"]["save"]>[0]): void {
+  /** False: the old state is on the disk, with which a restarted node asks before it writes. */
+  #keep(state: Parameters<ReplicationParts["kept"]["save"]>[0]): boolean {
     try {
       this.#parts.kept.save(state);
+      return true;
     } catch (error) {
       this.#parts.logger.error("the role could not be kept", { error: messageOf(error) });
+      return false;
     }
   }
 }

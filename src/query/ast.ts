@@ -1,4 +1,8 @@
 /** What a statement of the query language says, as its author wrote it: names and types are not checked yet. */
+import type { Comparison } from "../document/json_compare.ts";
+import type { Step } from "../document/json_find.ts";
+
+export type { Comparison, Step };
 
 export type Statement = Select | Insert | Update | Delete | CreateIndex | DropIndex;
 
@@ -92,9 +96,6 @@ export interface SortKey {
   readonly descending: boolean;
 }
 
-/** A step of a path: a member's name, a position in an array, or every element of one. */
-export type Step = string | number | "*each";
-
 export interface PathExpression extends At {
   readonly kind: "path";
   /** At least one, the first is a name. In a join the first may be that of a collection. */
@@ -145,5 +146,3 @@ export type Condition =
   | (At & { readonly kind: "isNull"; readonly left: Expression; readonly not: boolean })
   | (At & { readonly kind: "and" | "or"; readonly all: readonly Condition[] })
   | (At & { readonly kind: "not"; readonly of: Condition });
-
-export type Comparison = "=" | "!=" | "<" | "<=" | ">" | ">=";

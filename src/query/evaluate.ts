@@ -1,5 +1,5 @@
 import { DfdbError } from "../base/errors.ts";
-import { valueAt, valuesAt } from "../document/json_find.ts";
+import { eachStep, valueAt, valuesAt } from "../document/json_find.ts";
 import type { Value } from "../document/json_value.ts";
 import { jsonOf, valueOf } from "../document/json_value.ts";
 import { calculated, negated } from "./arithmetic.ts";
@@ -90,7 +90,7 @@ function alternatives(expression: Expression, document: string, context: Context
     case "literal":
       return [expression.value];
     case "path": {
-      if (!expression.steps.includes("*each")) return [valueOf(valueAt(document, expression.steps))];
+      if (!expression.steps.includes(eachStep)) return [valueOf(valueAt(document, expression.steps))];
       const found = valuesAt(document, expression.steps);
       return found.length === 0 ? [null] : found.map(valueOf);
     }
@@ -169,7 +169,7 @@ function parameter(name: number | string, context: Context): Value {
 function hasEach(expression: Expression): boolean {
   switch (expression.kind) {
     case "path":
-      return expression.steps.includes("*each");
+      return expression.steps.includes(eachStep);
     case "call":
       return expression.args.some(hasEach);
     case "arithmetic":

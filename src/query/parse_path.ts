@@ -1,11 +1,10 @@
 import { collectionName as checkedName } from "../document/names.ts";
 import { messageOf } from "../base/errors.ts";
+import { eachStep } from "../document/json_find.ts";
 import type { CollectionName, PathExpression, Step } from "./ast.ts";
 import { withoutSpace } from "./lexer.ts";
 import type { Parser } from "./parse_state.ts";
 import { queryLimits, syntaxError } from "./syntax_error.ts";
-
-const each = "*each";
 
 /** A path; `expected` says what a message calls it. */
 export function path(p: Parser, expected = "a path"): PathExpression {
@@ -34,13 +33,13 @@ export function pathAfter(p: Parser, first: string, at: number): PathExpression 
 
 /** Refuses a quoted name that the AST could not tell from `[*]`. */
 export function checkStep(p: Parser): void {
-  if (p.kind === "quoted" && p.value === each) {
-    throw syntaxError(p.text, p.start, `a member that is called ${each} cannot be reached`);
+  if (p.kind === "quoted" && p.value === eachStep) {
+    throw syntaxError(p.text, p.start, `a member that is called ${eachStep} cannot be reached`);
   }
 }
 
 function position(p: Parser): Step {
-  if (p.tookSign("*")) return each;
+  if (p.tookSign("*")) return eachStep;
   const { value } = p;
   if (p.kind !== "number" || /\D/.test(value)) p.unexpected("a position in the array (0, 1, ...) or *");
   if (value.length > queryLimits.positionDigitsMax) {

@@ -1,9 +1,8 @@
 /** Paths as SQLite's JSON functions take them. They are bound to a statement, never part of its text. */
 import { assert } from "../base/assert.ts";
+import { eachStep } from "../document/json_find.ts";
 import type { PathExpression, Step } from "./ast.ts";
 import { refusal } from "./catalog.ts";
-
-export const eachStep = "*each";
 
 /**
  * `a`, 0, `b.c` → `$."a"[0]."b.c"`. A name is written as a JSON string: SQLite (3.48 and later) reads its escapes, so every name can be said

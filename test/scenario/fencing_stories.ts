@@ -51,6 +51,11 @@ export function fencingStory(): Storyteller {
     hello: ({ args }) => args.flatMap((digit) => step({ type: "heardFollower", nodeId: node(digit).nodeId })),
     late: ({ args: [ask = ""], options: { wait = "1000" } }) =>
       step({ type: "late", ask: [...ask].map(node), waitMs: Number(wait) }),
+    /** Without a tick in between. */
+    stand({ args }) {
+      story.now += Number(args[0]);
+      return step({ type: "tick" });
+    },
     advance: ({ args }) =>
       advance(story, () => machine.deadline, Number(args[0]), () => step({ type: "tick" })),
   };

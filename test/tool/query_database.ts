@@ -5,10 +5,10 @@ import type { QueryCatalog, QueryCollection } from "../../src/query/catalog.ts";
 import { compileMatches, compileSelect } from "../../src/query/compile.ts";
 import type { Inputs, QueryParameters, SqlValue } from "../../src/query/compile_slots.ts";
 import { parse } from "../../src/query/parse.ts";
-import { eachStep, jsonPath, pathKey } from "../../src/query/path_sql.ts";
+import { jsonPath, pathKey } from "../../src/query/path_sql.ts";
 import { countPlanName, planName } from "../../src/query/plan_name.ts";
 import { rowWriter } from "../../src/query/result_rows.ts";
-import { valuesAt } from "../../src/document/json_find.ts";
+import { eachStep, valuesAt } from "../../src/document/json_find.ts";
 
 export interface IndexSample {
   readonly name: string;

@@ -1,6 +1,8 @@
 /** Real nodes in virtual time: what a handover must keep when somebody dies or is cut off in the middle. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { DfdbError } from "../../src/base/errors.ts";
+import { SqliteNodeStore } from "../../src/storage/sqlite/sqlite_node_store.ts";
 import type { Machine } from "../sim/cluster.ts";
 import { inQuietWorld, type QuietWorld } from "../sim/quiet_world.ts";
 import type { Answer } from "../sim/types.ts";
@@ -110,5 +112,38 @@ test("a leader that an operator forced out of doubt is not overtaken by its targ
     await world.pass(5_000);
     assert.ok(mayWrite(first) && !leads(second));
     assert.equal((await ask(first, { method: "GET", path: "/collections/c/2" })).status, 200);
+  });
+});
+
+test("a target that can neither begin to lead nor keep that it does not leaves its old leader in doubt", async () => {
+  await inQuietWorld({ seed: 6, machines: 2, secret: true }, async (own) => {
+    const [first, second] = await began(own), { world, until, ask } = own, store = SqliteNodeStore.prototype;
+    const { setState } = store;
+    let full = false;
+    second.atLabel = (label) => void (full ||= second.disk.faults.full = label === "promote:kept");
+    store.setState = function (this: SqliteNodeStore, ...args) {
+      if (full && world.running === second.process) throw new DfdbError("disk_full", "no room left");
+      return setState.apply(this, args);
+    };
+    try {
+      handOver(own, first, second).catch(() => {});
+      await until("the disk is full", () => full);
+      await world.pass(5_000);
+      assert.ok(!mayWrite(first), "its target leads when it comes back");
+      assert.ok(!mayWrite(second));
+    } finally {
+      store.setState = setState;
+    }
+    second.atLabel = null;
+    second.end("kill");
+    second.disk.faults.full = false;
+    second.start();
+    for (let i = 0; i < 100; i++) {
+      await world.pass(100);
+      assert.ok(!(mayWrite(first) && mayWrite(second)), "both take writes");
+    }
+    const [leader, other] = leads(first) ? [first, second] : [second, first];
+    assert.ok(mayWrite(leader) && !leads(other) && leader.observed?.followers().length === 1);
+    assert.equal((await ask(leader, put(2))).status, 201);
   });
 });
