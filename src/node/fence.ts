@@ -138,10 +138,7 @@ export class Fence {
   }
 
   async #ask(peer: KnownNode): Promise<void> {
-    const answer = await this.#peers.ask(peer).catch(() => null);
-    // Who has given its role away, and only waits to hear of it, is no leader to go back to.
-    const gave = answer?.state.reason === "handover_in_doubt";
-    const claim = answer !== null && gave ? { ...answer, leads: null } : answer;
+    const claim = await this.#peers.ask(peer).catch(() => null);
     this.#driver.feed({ type: "asked", nodeId: peer.nodeId, claim });
   }
 }

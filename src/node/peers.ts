@@ -82,7 +82,7 @@ export class Peers {
     return {
       nodeName,
       role: role.kind,
-      leads: this.#facts().leads,
+      leads: this.#leads(),
       terms: storage.log.terms,
       position: storage.log.last,
       readOnly: on,
@@ -121,7 +121,7 @@ export class Peers {
       identity: this.identity(),
       databaseId: storage.databaseId,
       log: storage.log,
-      leads: this.#facts().leads,
+      leads: this.#leads(),
       leader: this.#stand.leader,
       handover: handover ?? null,
       secret: this.#stand.secret,
@@ -134,6 +134,11 @@ export class Peers {
     this.#parts.known.met(peer);
     const epoch = leads?.epoch ?? newest?.epoch;
     if (epoch !== undefined) this.#noteEpoch(epoch);
+  }
+
+  /** Null, too, while it is in doubt whether the target of a handover leads: back with its promotion unfinished, that would follow this node. */
+  #leads(): TermRecord | null {
+    return this.#parts.role.readOnlyCauses.has("in_doubt") ? null : this.#facts().leads;
   }
 
   #address(): string | null {

@@ -39,7 +39,8 @@ for (
       const answer = handOver(from, to);
       await died(dying, label);
       await to.start();
-      assert.equal((await answer).status, 200);
+      const { status, body } = await answer;
+      assert.equal(status, 200, JSON.stringify(body));
       await wentOver(all);
     }));
 }

@@ -115,6 +115,24 @@ test("a leader that an operator forced out of doubt is not overtaken by its targ
   });
 });
 
+test("a target that dies with its promotion unfinished leads when it is back, whichever of the two asks first", async () => {
+  for (let seed = 10; seed < 30; seed++) {
+    await inQuietWorld({ seed, machines: 2, secret: true }, async (own) => {
+      const [first, second] = await began(own), { world, until } = own;
+      second.crashAt = { label: /^promote:kept$/, skip: 0, how: "kill" };
+      const answer = handOver(own, first, second);
+      await until("the target dies", () => second.process === null);
+      await world.pass(seed * 37);
+      second.start();
+      assert.equal((await answer).status, 200);
+      await until(
+        "it leads and is followed",
+        () => mayWrite(second) && !leads(first) && second.observed?.followers().length === 1,
+      );
+    });
+  }
+});
+
 test("a target that can neither begin to lead nor keep that it does not leaves its old leader in doubt", async () => {
   await inQuietWorld({ seed: 6, machines: 2, secret: true }, async (own) => {
     const [first, second] = await began(own), { world, until, ask } = own, store = SqliteNodeStore.prototype;
