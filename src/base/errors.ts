@@ -6,6 +6,8 @@ export const errorStatus = {
   // requests
   bad_request: 400,
   reserved_id: 400,
+  schema_violation: 400,
+  restart_required: 400,
   unauthorized: 401,
   forbidden: 403,
   not_found: 404,

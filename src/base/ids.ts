@@ -15,6 +15,8 @@ export type DatabaseId = Brand<string, "DatabaseId">;
 export type DocumentId = Brand<string, "DocumentId">;
 /** Number of a collection inside its database; never reused. */
 export type CollectionNumber = Brand<number, "CollectionNumber">;
+/** Of an index in one data file: other nodes number theirs otherwise. */
+export type IndexNumber = Brand<number, "IndexNumber">;
 /** Milliseconds on a clock that never goes back; only differences mean anything. */
 export type MonotonicMs = Brand<number, "MonotonicMs">;
 /** Milliseconds since 1970-01-01 UTC as the machine believes; may jump either way. */
@@ -27,6 +29,7 @@ export const nodeIdOf = (value: string): NodeId => value as NodeId;
 export const databaseIdOf = (value: string): DatabaseId => value as DatabaseId;
 export const documentIdOf = (value: string): DocumentId => value as DocumentId;
 export const collectionNumberOf = (value: number): CollectionNumber => value as CollectionNumber;
+export const indexNumberOf = (value: number): IndexNumber => value as IndexNumber;
 export const monotonicMsOf = (value: number): MonotonicMs => value as MonotonicMs;
 export const wallMsOf = (value: number): WallMs => value as WallMs;
 

@@ -20,6 +20,58 @@ export const limits = {
   listDocumentsDefault: 100,
   listDocumentsMax: 10_000,
   listBytesMax: 32 * MiB,
+  // indexes: of one collection; paths of one
+  indexesMax: 500,
+  indexNameCharsMax: 256,
+  indexPathsMax: 8,
+  /** Of one path as SQLite is given it: `$."a"."b"`. */
+  indexPathCharsMax: 1_024,
+  /** One slice of filling ends at the first of these: documents, and bytes of theirs, of which fewer where one has many keys. */
+  indexSliceRows: 1_000,
+  indexSliceBytes: 512 * KiB,
+  indexSliceBytesMany: 64 * KiB,
+  // what is set for collections (TTL, schema), read as a whole at each change: how many, the text of one, of all
+  settingsMax: 20_000,
+  settingCharsMax: 64 * KiB,
+  settingsCharsMax: 8 * MiB,
+  /** Documents of other collections that one entry may change or delete because of references, and their size. */
+  cascadeDocumentsMax: 1_000,
+  cascadeBytesMax: 8 * MiB,
+  // expiry: documents of one slice, the least time between two, the share of the time that is left to others, and how often the clock is looked at
+  expiryDocuments: 200,
+  expiryPauseMs: 25,
+  expiryPauseShare: 3,
+  expiryLookMs: 60_000,
+  /** So long nothing expires after the wall clock has jumped. */
+  expirySettleMs: 600_000,
+  /** How long whoever asked for a sweep waits for its end. */
+  expiryAnswerMs: 60_000,
+  // requests that may be repeated (Idempotency-Key): the key, how long, an answer as it is kept, how often those that expired are looked for
+  idempotencyKeyCharsMax: 255,
+  rememberedMs: 86_400_000,
+  rememberedAnswerBytesMax: 4 * MiB,
+  forgetEveryMs: 60_000,
+  // scoped API keys, read as a whole at each change
+  apiKeysMax: 1_000,
+  apiKeyScopesMax: 64,
+  apiKeyDescriptionCharsMax: 500,
+  // queries
+  queryMsDefault: 30_000,
+  queryRowsMaxDefault: 1_000_000,
+  /** What is read at once, in one macrotask: up to one of these; more is read in a worker. */
+  queryAtOnceRows: 256,
+  queryAtOnceChars: 256 * KiB,
+  /** Worker threads that read, each one query at a time, and queries that wait for one. */
+  queryThreads: 2,
+  queriesWaitingMax: 1_000,
+  /** An unused thread stays so long. */
+  queryThreadIdleMs: 30_000,
+  /** A thread that does not answer so long after it was told to stop is left to itself. */
+  queryStopMs: 1_000,
+  /** A chunk of rows on its way from a thread ends at the first of these; so many are on their way. */
+  queryChunkChars: 64 * KiB,
+  queryChunkRows: 2_000,
+  queryChunksAhead: 3,
   // log entries
   entryBytesMax: 64 * MiB,
   /** A larger entry is applied in slices of this size, each in a macrotask of its own. */
@@ -51,6 +103,12 @@ export const limits = {
   followersMax: 256,
   handshakesMax: 64,
   handshakeMs: 5_000,
+  // feeds of changes: at once; one read of the log for one of them; a word at least so often; one whose client takes nothing ends
+  feedsMax: 256,
+  feedReadBytes: 1 * MiB,
+  feedReadEntries: 500,
+  feedWordMs: 15_000,
+  feedStalledMs: 120_000,
   // times
   heartbeatMs: 2_000,
   contactLostMs: 10_000,

@@ -19,10 +19,38 @@ export function collectionName(text: string): string {
       `a collection name may have ${limits.collectionNameCharsMax} characters, not ${text.length}`,
     );
   }
-  if (text.startsWith("_")) {
+  if (isReservedName(text)) {
     throw new DfdbError("bad_request", "collection names that begin with _ are reserved");
   }
   return text;
+}
+
+/** `text` when it is the name of an index that a client may make; throws `bad_request` otherwise. */
+export function indexName(text: string): string {
+  if (!/^[A-Za-z_][A-Za-z0-9_.-]*$/.test(text)) {
+    throw new DfdbError(
+      "bad_request",
+      "the name of an index begins with a letter and goes on with letters, digits, _, - and .",
+    );
+  }
+  if (text.length > limits.indexNameCharsMax) {
+    throw new DfdbError(
+      "bad_request",
+      `the name of an index may have ${limits.indexNameCharsMax} characters, not ${text.length}`,
+    );
+  }
+  if (text.startsWith("_")) {
+    throw new DfdbError("bad_request", "names of indexes that begin with _ are reserved");
+  }
+  return text;
+}
+
+/** Holds what is set for collections: see `engine/collection_settings.ts`. */
+export const settingsCollection = "_settings";
+
+/** True for the collections that hold what the database itself needs: no client sees or names them. */
+export function isReservedName(name: string): boolean {
+  return name.startsWith("_");
 }
 
 /** What two spellings of one collection name have in common: names are compared without regard to case. */

@@ -1,10 +1,18 @@
 import type { CollectionNumber, DocumentId, Epoch, NodeId, RunId, Seq } from "../base/ids.ts";
+import type { Step } from "./json_find.ts";
 
 /**
  * What a log entry does, as effects: never statements, never functions of time or chance. An entry holds one or more
  * operations, applied all or nothing, by the same code on leader and follower.
  */
-export type Operation = Put | Delete | CreateCollection | DropCollection | BeginTerm;
+export type Operation =
+  | Put
+  | Delete
+  | CreateCollection
+  | DropCollection
+  | BeginTerm
+  | CreateIndex
+  | DropIndex;
 
 /**
  * The document's new content. `previous` is the seq of the document's last change before this one, 0 when it did not
@@ -34,7 +42,7 @@ export interface CreateCollection {
   readonly name: string;
 }
 
-/** Unlinks the name; the rows are freed later, locally, in slices. */
+/** Unlinks the name and those of its indexes; the rows are freed later, locally, in slices. */
 export interface DropCollection {
   readonly kind: "dropCollection";
   readonly collection: CollectionNumber;
@@ -46,4 +54,28 @@ export interface BeginTerm {
   readonly epoch: Epoch;
   readonly run: RunId;
   readonly nodeId: NodeId;
+}
+
+/** From here on the collection has the index: who wrote the entry had built it before, who applies it builds it afterwards. */
+export interface CreateIndex extends IndexDefinition {
+  readonly kind: "createIndex";
+  readonly collection: CollectionNumber;
+}
+
+/** Unlinks the name; the keys are freed later, locally, in slices. */
+export interface DropIndex {
+  readonly kind: "dropIndex";
+  readonly collection: CollectionNumber;
+  readonly name: string;
+}
+
+/** What an index is; names are compared without regard to case within their collection. */
+export interface IndexDefinition {
+  readonly name: string;
+  /** No two documents have the same keys, unless one of them is null; enforced by whoever writes the entries. */
+  readonly unique: boolean;
+  /** The key is the moment that the one path leads to, ms since 1970; documents without one have no key. */
+  readonly time: boolean;
+  /** One to `limits.indexPathsMax`; one of them may have a `[*]`. */
+  readonly paths: readonly (readonly Step[])[];
 }

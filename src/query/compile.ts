@@ -17,6 +17,8 @@ import { operandOf, types } from "./compile_values.ts";
 import { checkPath, hasEach } from "./path_sql.ts";
 import type { PlanFacts } from "./plan_name.ts";
 import type { RowShape, ShapeItem } from "./result_rows.ts";
+import type { Stepwise } from "./stepwise.ts";
+import { stepwiseOf } from "./stepwise.ts";
 
 export type CompiledSelect = CompiledRows | CompiledCount;
 
@@ -28,6 +30,8 @@ export interface CompiledRows {
   readonly values: (inputs: Inputs) => SqlValue[];
   readonly shape: RowShape;
   readonly plan: PlanFacts;
+  /** How it is meant to go on from row to row; `isStepwise` says whether it does. */
+  readonly stepwise: Stepwise;
   readonly signature: string;
 }
 
@@ -39,18 +43,22 @@ export interface CompiledCount {
 }
 
 /** Columns: row, id, seq, body. */
-export interface CompiledMatches extends Pick<CompiledRows, "sql" | "values" | "plan" | "signature"> {
+export interface CompiledMatches extends Omit<CompiledRows, "kind" | "shape"> {
   readonly kind: "matches";
 }
 
 /** SQLite takes 1,000,000, but the time to prepare a statement grows with the square of its conditions: this is about two seconds. */
 const sqlCharsMax = 300_000;
 
-/** Throws `collection_not_found` and `bad_request`, with `at` in the details where a place in the text is to blame. */
+/**
+ * Throws `collection_not_found` and `bad_request`, with `at` in the details where a place in the text is to blame. With `looks`, what is not stepwise
+ * calls `lookFunction` all along.
+ */
 export function compileSelect(
   select: Select,
   catalog: QueryCatalog,
   parameters: QueryParameters,
+  looks = false,
 ): CompiledSelect {
   const name = countAlone(select);
   if (name !== null && select.joins.length === 0 && select.limit === null && select.offset === null) {
@@ -62,7 +70,7 @@ export function compileSelect(
   const sources = sourcesOf(select, catalog);
   const plain = !grouped && (!select.distinct || select.items === null);
   const order = plain && sources.all.length === 1 ? orderPaths(select) : [];
-  const base = baseOf(sources, select.joins, select.where, order, parameters);
+  const base = baseOf(sources, select.joins, select.where, order, parameters, looks);
   const parts = grouped
     ? groupedParts(select, base, name)
     : plain
@@ -70,13 +78,19 @@ export function compileSelect(
     : distinctParts(select, base);
   const rest = parts.after + limitSql(select, base.scope);
   const used = select.joins.length > 0 || /\bd\./.test(parts.columns + base.where + rest);
-  const sql = `${base.tables}SELECT ${parts.columns} ${base.from(used)}${base.where}${rest}`;
+  const sqlOf = (where: string): string =>
+    `${base.tables}SELECT ${parts.columns} ${base.from(used)}${where}${rest}`;
+  const flows = plain && select.joins.length === 0;
+  const meant = select.orderBy.map((key) => ({ ...key, by: sortedBy(select, key) }));
+  const stepwise = flows ? stepwiseOf({ ...select, orderBy: meant }, base, sqlOf(base.where)) : null;
+  const sql = sqlOf(stepwise === null ? base.lookedWhere : base.where);
   return {
     kind: "rows",
     sql,
     values: valuesOf(sql, base),
     shape: parts.shape,
     plan: planOf(base, grouped, select.distinct),
+    stepwise,
     signature: signatureOf(parameters),
   };
 }
@@ -87,15 +101,20 @@ export function compileMatches(
   collection: string,
   catalog: QueryCatalog,
   parameters: QueryParameters,
+  looks = false,
 ): CompiledMatches {
   const from = { name: knownCollection(catalog, { name: collection, at: 0 }).name, at: 0 };
-  const base = baseOf(sourcesOf({ from, joins: [] }, catalog), [], where, [], parameters);
-  const sql = `SELECT d.row, d.id, d.seq, d.body ${base.from(true)}${base.where}`;
+  const base = baseOf(sourcesOf({ from, joins: [] }, catalog), [], where, [], parameters, looks);
+  const sqlOf = (conditions: string): string =>
+    `SELECT d.row, d.id, d.seq, d.body ${base.from(true)}${conditions}`;
+  const stepwise = stepwiseOf({ orderBy: [], offset: null }, base, sqlOf(base.where));
+  const sql = sqlOf(stepwise === null ? base.lookedWhere : base.where);
   return {
     kind: "matches",
     sql,
     values: valuesOf(sql, base),
     plan: planOf(base, false, false),
+    stepwise,
     signature: signatureOf(parameters),
   };
 }
@@ -213,8 +232,8 @@ function itemOperand(value: Expression, scope: Scope): Operand {
 
 function orderPaths(select: Select): (readonly Step[])[] {
   const paths: (readonly Step[])[] = [];
-  for (const { by } of select.orderBy) {
-    const meant = by.kind === "path" ? namedItem(select, by) ?? by : by;
+  for (const key of select.orderBy) {
+    const meant = sortedBy(select, key);
     if (meant.kind !== "path") break;
     paths.push(meant.steps);
   }
@@ -235,10 +254,12 @@ function orderSql(select: Select, base: Base): string {
 }
 
 function sortKeys(select: Select, sql: (expression: Expression) => string): string[] {
-  return select.orderBy.map(({ by, descending }: SortKey) => {
-    const meant = by.kind === "path" ? namedItem(select, by) ?? by : by;
-    return sql(meant) + (descending ? " DESC" : "");
-  });
+  return select.orderBy.map((key) => sql(sortedBy(select, key)) + (key.descending ? " DESC" : ""));
+}
+
+/** A name that was given with AS means what it stands for. */
+function sortedBy(select: Select, { by }: SortKey): Expression {
+  return by.kind === "path" ? namedItem(select, by) ?? by : by;
 }
 
 function orderBy(keys: readonly string[]): string {

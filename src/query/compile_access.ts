@@ -31,9 +31,14 @@ export function accessFor(
   parameters: QueryParameters,
 ): Access | null {
   if (collection.indexes.length === 0) return null;
-  if (terms.some((term) => isById(term, own, parameters))) return null;
+  if (findsById(terms, own, parameters)) return null;
   const found = terms.flatMap((term, i) => termsOf(term, i, own, parameters));
   return chooseIndex(found, order.map(pathKey), collection.indexes);
+}
+
+/** Of the documents that are looked up first at most one is meant, and SQLite finds it by its id. */
+export function findsById(terms: readonly Condition[], own: OwnSteps, parameters: QueryParameters): boolean {
+  return terms.some((term) => isById(term, own, parameters));
 }
 
 /** `_id = 'x'`: SQLite finds that by itself. */

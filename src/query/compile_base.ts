@@ -2,7 +2,7 @@
 import type { Condition, Join, PathExpression, Step } from "./ast.ts";
 import { refusal } from "./catalog.ts";
 import type { Access } from "./choose_index.ts";
-import { accessFor, accessSql } from "./compile_access.ts";
+import { accessFor, accessSql, findsById } from "./compile_access.ts";
 import { andTerms, conditionSql } from "./compile_conditions.ts";
 import type { JoinPlan, JoinSql } from "./compile_joins.ts";
 import { joinSql, rightJoinSql } from "./compile_joins.ts";
@@ -27,6 +27,12 @@ export interface Base {
   from(withDocuments: boolean): string;
   /** ` WHERE ...`, or nothing. */
   readonly where: string;
+  /** The same with a condition that looks, where one was asked for. */
+  readonly lookedWhere: string;
+  /** Conditions of `where` that the index does not answer by itself. */
+  readonly unanswered: number;
+  /** At most one document is meant, by its id. */
+  readonly byId: boolean;
   /** The column of the index that has the values of a path; null: there is none. */
   column(steps: readonly Step[]): string | null;
 }
@@ -40,8 +46,9 @@ export function baseOf(
   where: Condition | null,
   order: readonly (readonly Step[])[],
   parameters: QueryParameters,
+  looks = false,
 ): Base {
-  const slots = new Slots();
+  const slots = new Slots(looks);
   const scope = rowScope(sources, slots, parameters);
   const driving = sources.all[joins[0]?.type === "right" ? 1 : 0]!;
   const terms = andTerms(where);
@@ -61,12 +68,13 @@ export function baseOf(
   const conditions = access?.repeats === true
     ? [
       `${alias}.row IN (SELECT ${indexAlias}.row FROM ${access.index.table} ${indexAlias} WHERE ${
-        found.join(" AND ")
+        [...found, ...slots.look(indexAlias)].join(" AND ")
       })`,
       ...rest,
     ]
     : [...found, ...rest];
   const tables = joinParts.flatMap((part) => part.tables);
+  const loops = sources.all.map((source) => source === driving && through ? indexAlias : source.alias);
   return {
     scope,
     sources,
@@ -79,9 +87,16 @@ export function baseOf(
         (withDocuments ? ` CROSS JOIN ${table} ON ${alias}.row = ${indexAlias}.row` : "");
       return `FROM ${[first, ...joinParts.map((part) => part.from)].join(" ")}`;
     },
-    where: conditions.length === 0 ? "" : ` WHERE ${joined(conditions, "AND")}`,
+    where: whereSql(conditions),
+    lookedWhere: whereSql([...slots.look(...loops), ...conditions]),
+    unanswered: rest.length,
+    byId: findsById(terms, own, parameters),
     column: (steps) => through ? columnOf(access, steps) : null,
   };
+}
+
+function whereSql(conditions: readonly string[]): string {
+  return conditions.length === 0 ? "" : ` WHERE ${joined(conditions, "AND")}`;
 }
 
 function columnOf({ index }: Access, steps: readonly Step[]): string | null {

@@ -71,8 +71,9 @@ export function rightJoinSql(
 ): JoinSql {
   const pairs = join.on.map((one) => pairOf(one, wanted, before, sources));
   const on = wanted.collection === null ? "0" : allEqual(pairs, wanted.alias, slots);
+  const looks = slots.look(...[...before, wanted].map(({ alias }) => alias));
   return {
-    from: `RIGHT JOIN ${tableOf(wanted)} ${wanted.alias} ON ${on}`,
+    from: `RIGHT JOIN ${tableOf(wanted)} ${wanted.alias} ON ${allOf(looks, on)}`,
     tables: [],
     plan: { type: "right", collection: "", missing: false, pairs: pairs.length, index: null },
   };
@@ -121,12 +122,13 @@ function byIndex(
 ): JoinSql {
   const alias = slots.alias("j");
   const known = operandAt(pair.known.source.alias, pair.known.path, slots);
+  const looks = slots.look(pair.known.source.alias, wanted.alias);
   const rows = `SELECT ${alias}.row FROM ${index.table} ${alias} WHERE ${alias}.k1 IN (${known.value()}, ${
     otherKey(known)
   })`;
   return {
     from: `${word} ${tableOf(wanted)} ${wanted.alias} ON ${wanted.alias}.row IN (${rows}) ` +
-      `AND ${allEqual(pairs, wanted.alias, slots)}`,
+      `AND ${allOf(looks, allEqual(pairs, wanted.alias, slots))}`,
     tables: [],
     plan: { ...plan, index: { name: index.name, alias } },
   };
@@ -159,11 +161,12 @@ function byPairs(
 ): JoinSql {
   const keys = slots.alias("m"), values = slots.alias("v"), both = slots.alias("p");
   const { source, path } = pair.known;
+  const looks = slots.look(values, keys);
   const tables = [
     ...keyTables(keys, wanted, pair.wanted.path, slots),
     `${values}(row, v, t, j) AS MATERIALIZED (${valueRows(source, path.steps, slots)})`,
     `${both}(l, row) AS MATERIALIZED (SELECT DISTINCT ${values}.row, ${keys}.row FROM ${values} CROSS JOIN ${keys} ` +
-    `ON ${keys}.k = ${values}.v AND ${joinEqual(rowOperand(values), rowOperand(keys), slots)})`,
+    `ON ${keys}.k = ${values}.v AND ${allOf(looks, joinEqual(rowOperand(values), rowOperand(keys), slots))})`,
   ];
   const found = { table: both, on: `${both}.l = ${source.alias}.row`, row: `${both}.row` };
   return {
@@ -184,14 +187,17 @@ function keyTables(keys: string, wanted: Source, path: PathExpression, slots: Sl
 }
 
 function valueRows(source: Source, steps: readonly Step[], slots: Slots): string {
-  const alias = slots.alias("s");
+  const alias = slots.alias("s"), looks = slots.look(alias);
   const table = `${tableOf(source)} ${alias}`;
   if (!hasEach(steps)) {
     const own = operandAt(alias, { kind: "path", at: 0, steps, text: "" }, slots);
-    return `SELECT ${alias}.row, ${own.value()}, ${own.type()}, ${own.json()} FROM ${table}`;
+    const where = looks.length === 0 ? "" : ` WHERE ${looks[0]}`;
+    return `SELECT ${alias}.row, ${own.value()}, ${own.type()}, ${own.json()} FROM ${table}${where}`;
   }
   const { value, type, json, from, where } = eachRows(`${alias}.body`, steps, slots);
-  return `SELECT ${alias}.row, ${value}, ${type}, ${json} FROM ${table} CROSS JOIN ${from} WHERE ${where}`;
+  return `SELECT ${alias}.row, ${value}, ${type}, ${json} FROM ${table} CROSS JOIN ${from} WHERE ${
+    allOf(looks, where)
+  }`;
 }
 
 /** Outer joins: what does not fit must go before it is known whether there is a partner at all. */
@@ -202,18 +208,22 @@ function joinThrough(
   wanted: Source,
   slots: Slots,
 ): string {
-  const table = tableOf(wanted), { alias } = wanted;
+  const table = tableOf(wanted), { alias } = wanted, on = allOf([found.on], ...slots.look(found.table));
   const fits = (of: string): string => pairs.length === 0 ? "1" : allEqual(pairs, of, slots);
   if (!outer) {
-    return `CROSS JOIN ${found.table} ON ${found.on} CROSS JOIN ${table} ${alias} ON ${alias}.row = ${found.row} AND ${
+    return `CROSS JOIN ${found.table} ON ${on} CROSS JOIN ${table} ${alias} ON ${alias}.row = ${found.row} AND ${
       fits(alias)
     }`;
   }
   const probe = slots.alias("y");
-  return `LEFT JOIN ${found.table} ON ${found.on} AND EXISTS (SELECT 1 FROM ${table} ${probe} ` +
+  return `LEFT JOIN ${found.table} ON ${on} AND EXISTS (SELECT 1 FROM ${table} ${probe} ` +
     `WHERE ${probe}.row = ${found.row} AND ${
       fits(probe)
     }) LEFT JOIN ${table} ${alias} ON ${alias}.row = ${found.row}`;
+}
+
+function allOf(first: readonly string[], ...others: readonly string[]): string {
+  return [...first, ...others].join(" AND ");
 }
 
 /** `alias`: the document that is joined. */

@@ -17,6 +17,12 @@ export interface Inputs {
 /** By place for `?`, by name for `:name`; each a JSON value. Only own members count. */
 export type QueryParameters = readonly unknown[] | Readonly<Record<string, unknown>>;
 
+/** The SQL function without arguments that is to be there where a statement compiled with looks runs; gives 1 or throws. */
+export const lookFunction = "dfdb_look";
+
+/** Rows between two calls; of two to the power of n, less one. A row costs some microseconds, one of 16 MiB some ten milliseconds. */
+const looksApart = 31;
+
 /** SQLite takes 32,766. */
 const slotsMax = 32_000;
 
@@ -24,7 +30,13 @@ const slotsMax = 32_000;
 export class Slots {
   readonly #slots: Slot[] = [];
   readonly #paths = new Map<string, string>();
+  readonly #looks: boolean;
   #aliases = 0;
+
+  /** `looks`: {@linkcode Slots.look} gives conditions. */
+  constructor(looks = false) {
+    this.#looks = looks;
+  }
 
   bind(slot: Slot): string {
     if (this.#slots.length >= slotsMax) {
@@ -45,6 +57,15 @@ export class Slots {
 
   alias(prefix: string): string {
     return `${prefix}${++this.#aliases}`;
+  }
+
+  /**
+   * A condition that is always true, for a loop over the rows of `aliases`: {@linkcode lookFunction} is called for some of them, so that it can throw
+   * where SQLite would go on for long. Nothing when it is not asked for.
+   */
+  look(...aliases: readonly string[]): readonly string[] {
+    if (!this.#looks) return [];
+    return [`((${aliases.map((alias) => `${alias}.row`).join(" + ")}) & ${looksApart} OR ${lookFunction}())`];
   }
 
   /** How the values of one run of `sql` are made. What was bound last may not have been put to use. */

@@ -1,4 +1,5 @@
-import type { Statement } from "./ast.ts";
+import type { Condition, Statement } from "./ast.ts";
+import { condition } from "./parse_condition.ts";
 import { afterSelect, select } from "./parse_select.ts";
 import { Parser } from "./parse_state.ts";
 import { createIndex, dropIndex, insert, remove, update } from "./parse_write.ts";
@@ -11,12 +12,7 @@ const anyStatement = "SELECT, INSERT, UPDATE, DELETE, CREATE INDEX or DROP INDEX
  * `expected` in its details. What it takes of memory and stack is bounded by `queryLimits`.
  */
 export function parse(text: string): Statement {
-  if (text.length > queryLimits.textCharsMax) {
-    throw syntaxError(text, 0, `the statement has more than ${queryLimits.textCharsMax} characters`);
-  }
-  if (!text.isWellFormed()) throw loneSurrogate(text);
-  const p = new Parser(text);
-  p.next();
+  const p = parser(text);
   if (p.atEnd()) throw syntaxError(text, p.start, "the statement is empty", anyStatement);
   const made = statement(p);
   if (p.isSign(";")) {
@@ -31,6 +27,31 @@ export function parse(text: string): Statement {
     }
   } else if (!p.atEnd()) afterStatement(p, made);
   return made;
+}
+
+/** Whether it begins as a statement that reads does; throws for what is no text of a statement at all. */
+export function isSelect(text: string): boolean {
+  return parser(text).keyword === "SELECT";
+}
+
+/** The condition that all of `text` is: what may follow WHERE. Throws as {@linkcode parse}. */
+export function parseCondition(text: string): Condition {
+  const p = parser(text);
+  p.clause = "in a condition that stands alone";
+  if (p.atEnd()) throw syntaxError(p.text, p.start, "the condition is empty", "a condition");
+  const made = condition(p);
+  if (!p.atEnd()) p.unexpected("AND, OR or the end");
+  return made;
+}
+
+function parser(text: string): Parser {
+  if (text.length > queryLimits.textCharsMax) {
+    throw syntaxError(text, 0, `the statement has more than ${queryLimits.textCharsMax} characters`);
+  }
+  if (!text.isWellFormed()) throw loneSurrogate(text);
+  const p = new Parser(text);
+  p.next();
+  return p;
 }
 
 function statement(p: Parser): Statement {

@@ -14,12 +14,27 @@ import type {
   Put,
 } from "../document/operation.ts";
 import { finished, writerFor } from "./entry_room.ts";
+import {
+  indexBytesMax,
+  readCreateIndex,
+  readDropIndex,
+  writeCreateIndex,
+  writeDropIndex,
+} from "./index_codec.ts";
 
 /** First byte of every payload: how the rest is written. */
 export const payloadFormat = 0x01;
 
-const kinds = { put: 1, delete: 2, createCollection: 3, dropCollection: 4, term: 5 } as const;
-const elements = [0, 5, 4, 3, 2, 4] as const;
+const kinds = {
+  put: 1,
+  delete: 2,
+  createCollection: 3,
+  dropCollection: 4,
+  term: 5,
+  createIndex: 6,
+  dropIndex: 7,
+} as const;
+const elements = [0, 5, 4, 3, 2, 4, 6, 3] as const;
 const nameBytesMax = 4 * limits.collectionNameCharsMax;
 
 const rules: CborRules = {
@@ -105,6 +120,9 @@ function operationBytesMax(operation: Operation): number {
   const fixed = 6 * headBytesMax + 32;
   if (operation.kind === "put") return fixed + textBytesMax(operation.id) + operation.body.length;
   if (operation.kind === "delete") return fixed + textBytesMax(operation.id);
+  if (operation.kind === "createIndex" || operation.kind === "dropIndex") {
+    return fixed + indexBytesMax(operation);
+  }
   return operation.kind === "createCollection" ? fixed + textBytesMax(operation.name) : fixed;
 }
 
@@ -120,6 +138,8 @@ function write(writer: CborWriter, operation: Operation): void {
   writer.number(checked(operation.collection, 1));
   if (operation.kind === "createCollection") return writer.text(checkedName(operation.name));
   if (operation.kind === "dropCollection") return;
+  if (operation.kind === "createIndex") return writeCreateIndex(writer, operation);
+  if (operation.kind === "dropIndex") return writeDropIndex(writer, operation);
   writer.text(checkedId(operation.id));
   writer.number(checked(operation.previous, operation.kind === "put" ? 0 : 1));
   if (operation.kind === "put") writer.binary(operation.body);
@@ -198,6 +218,8 @@ function operation(reader: CborReader): Operation {
   if (kind === kinds.delete) return remove(reader);
   if (kind === kinds.createCollection) return createCollection(reader);
   if (kind === kinds.dropCollection) return dropCollection(reader);
+  if (kind === kinds.createIndex) return readCreateIndex(reader);
+  if (kind === kinds.dropIndex) return readDropIndex(reader);
   return term(reader);
 }
 

@@ -1,5 +1,13 @@
-import type { CollectionNumber, DatabaseId, DocumentId, NodeId, Seq, WallMs } from "../base/ids.ts";
-import type { Operation } from "../document/operation.ts";
+import type {
+  CollectionNumber,
+  DatabaseId,
+  DocumentId,
+  IndexNumber,
+  NodeId,
+  Seq,
+  WallMs,
+} from "../base/ids.ts";
+import type { IndexDefinition, Operation } from "../document/operation.ts";
 import type { LogEntry, Position, Term, TimedLogReader } from "./log.ts";
 
 /**
@@ -36,8 +44,33 @@ export interface Storage {
    * new content is no database of ours.
    */
   exchange(run: () => Promise<void>): Promise<void>;
-  /** Frees one slice of what dropped collections left behind. True when more is left. */
+  /** Frees one slice of what dropped collections and indexes left behind. True when more is left. */
   reclaim(): boolean;
+  /**
+   * Leader: an index that nobody sees yet, empty, kept with every write from now on; {@linkcode buildSlice} fills it. It is durable only by the
+   * `createIndex` entry, which links it once it is whole; a restart forgets it. Throws `bad_request` where no index can be so,
+   * `collection_not_found`, `conflict` where the collection has one of that name or of the same paths, or too many
+   * (`limits.indexesMax`); `busy` during an {@linkcode exchange} or an open write.
+   */
+  prepareIndex(collection: CollectionNumber, definition: IndexDefinition): IndexNumber;
+  /**
+   * One slice of filling (a prepared index too, and of a prepared unique one: of looking for keys that are there twice), of whichever index is
+   * next. True: call again, there is more. False, and nothing is done, also during an {@linkcode exchange} or an open write.
+   */
+  buildSlice(): boolean;
+  /**
+   * How far the filling is, 0 to 1, where it is whole; null: there is no such index (it was abandoned or its collection dropped).
+   * Throws `duplicate_key` (details: `index`, its name; `id` and `otherId`, of two documents), once, for a prepared unique index in which
+   * keys were found twice, whoever called {@linkcode buildSlice}: it is abandoned then.
+   */
+  built(index: IndexNumber): number | null;
+  /** Gives up an index that was prepared. Does nothing where it was linked or is gone; does not fail. */
+  abandonIndex(index: IndexNumber): void;
+  /**
+   * Empties a linked index and fills it anew, in slices; until then it is not used, and a unique one is not enforced by it but
+   * refuses writes as one being filled does. Does nothing where there is none. Throws as {@linkcode prepareIndex} `busy`.
+   */
+  rebuildIndex(index: IndexNumber): void;
   /**
    * Deletes one slice (`limits.trimEntries`, `limits.trimBytes`) of entries from the front of the log, as far as
    * `policy` says and never the last one; readers then get "compacted". True: call again, there may be more.
@@ -97,6 +130,8 @@ export interface StorageStats {
   readonly logFirstMs: WallMs | null;
   /** Collections that were dropped and whose space is not free yet. */
   readonly collectionsDropped: number;
+  /** Indexes that are being filled. */
+  readonly indexesBuilding: number;
 }
 
 export interface CollectionInfo {
@@ -106,6 +141,18 @@ export interface CollectionInfo {
   /** Kept with every change, never counted. */
   readonly documents: number;
 }
+
+export interface IndexInfo extends IndexDefinition {
+  readonly number: IndexNumber;
+  readonly collection: CollectionNumber;
+  /** Filled: queries may use it. */
+  readonly ready: boolean;
+  /** Keys in it: kept, never counted; while it is filled, about. */
+  readonly entries: number;
+}
+
+/** What SQLite binds and gives back. */
+export type SqlValue = string | number | bigint | null;
 
 export interface StoredDocument {
   readonly id: DocumentId;
@@ -125,6 +172,10 @@ export interface DocumentPage {
 
 export interface ReadView {
   readonly position: Position;
+  /** Another number, never one that was there before, after every change of collections or indexes. */
+  readonly version: number;
+  /** The same for the documents of the collections `_settings` and `_keys`. */
+  readonly settingsVersion: number;
   collections(): readonly CollectionInfo[];
   /** Finds by name, without regard to case. */
   collection(name: string): CollectionInfo | null;
@@ -137,6 +188,16 @@ export interface ReadView {
     after: number,
     limits: { documentsMax: number; bytesMax: number },
   ): DocumentPage;
+  /** Linked indexes, in the order of their creation; what is being filled is not `ready`. */
+  indexes(collection: CollectionNumber): readonly IndexInfo[];
+  /**
+   * Rows of a SELECT as arrays, one by one as they are asked for; whoever stops early returns the iterator. Not to be used after `read`
+   * returned. Prepared statements are kept by their text. Tables are `docs_<collection>` and `index_<index>`.
+   * `few`: there are but some rows, which are read at once; that is faster.
+   */
+  select(sql: string, values: readonly SqlValue[], few?: boolean): IterableIterator<readonly SqlValue[]>;
+  /** Column `detail` of `EXPLAIN QUERY PLAN`. */
+  explain(sql: string, values: readonly SqlValue[]): readonly string[];
 }
 
 export interface WriteTransaction extends ReadView {
@@ -145,7 +206,9 @@ export interface WriteTransaction extends ReadView {
   /**
    * Leader: makes the next entry of the log out of `operations`, applies it, and returns its position. The entry's
    * term is the last one of the log, or the one that a `term` operation begins.
-   * Throws `payload_too_large` above `limits.entryBytesMax` before anything is written.
+   * Throws `payload_too_large` above `limits.entryBytesMax` before anything is written; `duplicate_key` (details: `index`, its name; `id`
+   * of the document that has the key; `operation`, place in `operations`) where a unique index forbids it, for one document before
+   * anything is written, for several afterwards: then nothing of this transaction can be kept. `busy` while a unique index of the collection is being filled.
    */
   append(operations: readonly Operation[], wallMs: WallMs): Position;
   /**

@@ -9,6 +9,13 @@ const remove = (collection: number, id: string, previous: number) =>
 const create = (collection: number, name: string) =>
   ({ kind: "createCollection", collection, name }) as unknown as Operation;
 const drop = (collection: number) => ({ kind: "dropCollection", collection }) as unknown as Operation;
+const index = (collection: number, name: string, kind: "plain" | "unique" | "time", ...paths: unknown[][]) =>
+  ({
+    kind: "createIndex",
+    ...{ collection, name, unique: kind === "unique", time: kind === "time", paths },
+  }) as unknown as Operation;
+const dropIndex = (collection: number, name: string) =>
+  ({ kind: "dropIndex", collection, name }) as unknown as Operation;
 const term = (epoch: number) => ({ kind: "term", epoch, run, nodeId }) as unknown as Operation;
 
 /** Entries whose bytes are fixed for ever: every kind, every width of number and length. */
@@ -39,4 +46,14 @@ export const entrySamples: readonly { readonly name: string; readonly operations
     name: "30 operations",
     operations: Array.from({ length: 30 }, (_, i) => put(1, `d${i}`, i, `{"i":${i}}`)),
   },
+  { name: "create index", operations: [index(1, "by_from", "plain", ["from"])] },
+  {
+    name: "create index, unique, of three paths",
+    operations: [
+      index(70_000, "éß", "unique", ["a", "", 0, "b.c"], ["tags", "*each", 2 ** 31 - 1, "😀"], [7]),
+    ],
+  },
+  { name: "create index of moments", operations: [index(2, "_ttl", "time", ["expires", "at"])] },
+  { name: "create index, longest name", operations: [index(2, "n".repeat(256), "plain", ["x"])] },
+  { name: "drop index", operations: [dropIndex(1, "by_from")] },
 ];

@@ -3,6 +3,8 @@ import type { openStorage } from "../../src/storage/sqlite/open_storage.ts";
 import { applySuite } from "./storage_suite_apply.ts";
 import { exchangeSuite } from "./storage_suite_exchange.ts";
 import { failureSuite } from "./storage_suite_failures.ts";
+import { indexModelSuite } from "./storage_suite_index_model.ts";
+import { indexSuite } from "./storage_suite_indexes.ts";
 import { logSuite } from "./storage_suite_log.ts";
 import { nodeStoreSuite } from "./storage_suite_node_store.ts";
 import { openingSuite } from "./storage_suite_opening.ts";
@@ -11,6 +13,8 @@ import { recentSuite } from "./storage_suite_recent.ts";
 import { slicesSuite } from "./storage_suite_slices.ts";
 import { trimModelSuite } from "./storage_suite_trim_model.ts";
 import { trimSuite } from "./storage_suite_trim.ts";
+import { selectSuite } from "./storage_suite_select.ts";
+import { uniqueSuite } from "./storage_suite_unique.ts";
 import { writeSuite } from "./storage_suite_write.ts";
 
 /** What the suite is run over. */
@@ -32,5 +36,9 @@ export function storageSuite(openers: StorageOpeners): void {
   exchangeSuite(openers);
   openingSuite(openers);
   failureSuite(openers);
+  indexSuite(openers);
+  indexModelSuite(openers);
+  uniqueSuite(openers);
+  selectSuite(openers);
   nodeStoreSuite(openers);
 }

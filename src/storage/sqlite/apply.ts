@@ -5,16 +5,22 @@ import { limits } from "../../base/limits.ts";
 import type {
   BeginTerm,
   CreateCollection,
+  CreateIndex,
   Delete,
   DropCollection,
+  DropIndex,
   Operation,
   Put,
 } from "../../document/operation.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
 import type { Draft } from "./draft.ts";
+import type { IndexState } from "./index_state.ts";
+import { isLinked } from "./index_state.ts";
+import type { IndexWriter } from "./index_writer.ts";
 import { createDocuments } from "./schema.ts";
 import { isUniqueViolation } from "./sqlite_error.ts";
 import type { CollectionDraft } from "./state.ts";
+import { newVersion } from "./state.ts";
 import type { TableStatements } from "./statements.ts";
 
 /**
@@ -24,12 +30,14 @@ import type { TableStatements } from "./statements.ts";
 export class Apply {
   readonly #db: DatabaseSync;
   readonly #tables: TableStatements;
+  readonly #indexes: IndexWriter;
   readonly #crashPoint: CrashPoint;
   readonly #insertTerm: StatementSync;
 
-  constructor(db: DatabaseSync, tables: TableStatements, crashPoint: CrashPoint) {
+  constructor(db: DatabaseSync, tables: TableStatements, indexes: IndexWriter, crashPoint: CrashPoint) {
     this.#db = db;
     this.#tables = tables;
+    this.#indexes = indexes;
     this.#crashPoint = crashPoint;
     this.#insertTerm = db.prepare("INSERT INTO terms VALUES (?, ?, ?, ?, ?)");
   }
@@ -47,11 +55,16 @@ export class Apply {
         return this.#drop(draft, operation, seq);
       case "term":
         return this.#term(draft, operation, seq);
+      case "createIndex":
+        return this.#createIndex(draft, operation, seq);
+      case "dropIndex":
+        return this.#dropIndex(draft, operation, seq);
     }
   }
 
   #put(draft: Draft, put: Put, seq: Seq, wallMs: WallMs): void {
     const collection = this.#collection(draft, put, seq);
+    if (collection.settings) draft.settingsVersion = newVersion();
     if (put.previous !== 0) {
       const update = this.#tables.get(put.collection, "update");
       const { changes } = update.run(seq, wallMs, put.body, put.id, put.previous);
@@ -84,6 +97,7 @@ export class Apply {
       throw otherwise(seq, `document ${remove.id} was not last changed by entry ${remove.previous}`);
     }
     collection.documents--;
+    if (collection.settings) draft.settingsVersion = newVersion();
   }
 
   #create(draft: Draft, { collection, name }: CreateCollection, seq: Seq): void {
@@ -101,7 +115,49 @@ export class Apply {
   }
 
   #drop(draft: Draft, drop: DropCollection, seq: Seq): void {
-    draft.drop(this.#collection(draft, drop, seq));
+    const collection = this.#collection(draft, drop, seq);
+    this.#unlink(draft, draft.indexes.of(drop.collection));
+    draft.drop(collection);
+  }
+
+  #createIndex(draft: Draft, create: CreateIndex, seq: Seq): void {
+    const { collection, name, unique, time, paths } = create;
+    const { nextRow: endRow } = this.#collection(draft, create, seq);
+    const same = draft.indexes.named(collection, name);
+    if (same.some(isLinked)) throw otherwise(seq, `index ${name} exists already`);
+    if (draft.indexes.of(collection).filter(isLinked).length >= limits.indexesMax) {
+      throw otherwise(seq, `more than ${limits.indexesMax} indexes`);
+    }
+    const prepared = same.find((index) => draft.leading && index.whole && isAlike(index, create));
+    this.#unlink(draft, same.filter((index) => index !== prepared));
+    if (prepared !== undefined) {
+      this.#indexes.ready(prepared.number);
+      draft.indexes = draft.indexes.with({ ...prepared, name, state: "ready" });
+    } else {
+      const whole = endRow === 1, number = draft.takeIndexNumber();
+      const state = whole ? "ready" : "building";
+      const index: IndexState = {
+        ...{ number, collection, name, unique, time, paths, state, whole },
+        nextRow: 1,
+        endRow,
+      };
+      this.#indexes.create(index);
+      draft.indexes = draft.indexes.with(index);
+    }
+    this.#crashPoint("index:linked");
+  }
+
+  #dropIndex(draft: Draft, drop: DropIndex, seq: Seq): void {
+    this.#collection(draft, drop, seq);
+    const found = draft.indexes.named(drop.collection, drop.name).filter(isLinked);
+    if (found.length === 0) throw otherwise(seq, `there is no index ${drop.name}`);
+    this.#unlink(draft, found);
+  }
+
+  #unlink(draft: Draft, indexes: readonly IndexState[]): void {
+    if (indexes.length === 0) return;
+    for (const { number } of indexes) this.#indexes.unlink(number);
+    draft.indexes = draft.indexes.dropping(indexes.map(({ number }) => number));
   }
 
   #term(draft: Draft, { epoch, run, nodeId }: BeginTerm, seq: Seq): void {
@@ -115,11 +171,20 @@ export class Apply {
     draft.terms = [...draft.terms, { epoch, run, nodeId, firstSeq: seq }];
   }
 
-  #collection(draft: Draft, operation: Put | Delete | DropCollection, seq: Seq): CollectionDraft {
+  #collection(
+    draft: Draft,
+    operation: Exclude<Operation, CreateCollection | BeginTerm>,
+    seq: Seq,
+  ): CollectionDraft {
     const collection = draft.change(operation.collection);
     if (collection !== undefined) return collection;
     throw otherwise(seq, `there is no collection with number ${operation.collection}`);
   }
+}
+
+function isAlike(index: IndexState, { name, unique, time, paths }: CreateIndex): boolean {
+  return index.name === name && index.unique === unique && index.time === time &&
+    JSON.stringify(index.paths) === JSON.stringify(paths);
 }
 
 function otherwise(seq: Seq, what: string): DfdbError {

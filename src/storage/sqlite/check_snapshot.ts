@@ -5,6 +5,7 @@ import { limits } from "../../base/limits.ts";
 import type { Position } from "../log.ts";
 import { connect, pragma } from "./connection.ts";
 import { isCopy } from "./copied_file.ts";
+import { indexTableOf, triggersOf } from "./index_sql.ts";
 import { loadState } from "./load_state.ts";
 import { dataFile, tableOf } from "./schema.ts";
 import { mapped } from "./sqlite_error.ts";
@@ -57,10 +58,24 @@ function look(db: DatabaseSync, path: string): SnapshotFound {
   const check = pragma(db, "quick_check(1)");
   if (check !== "ok") throw corrupt(String(check));
   const { databaseId, state } = loadState(db, path);
-  const wanted = ["collections", "log", "meta", "terms", ...[...state.collections.keys()].map(tableOf)]
-    .sort();
-  const tables = db.prepare("SELECT name FROM sqlite_schema WHERE type <> 'index' ORDER BY name").all();
-  const names = tables.map(({ name }) => String(name)).sort();
-  if (names.join() !== wanted.join()) throw corrupt("its tables are not those of its catalog");
+  const indexes = [...state.indexes.all()];
+  const wanted = [
+    ...["collections", "indexes", "log", "meta", "terms"],
+    ...[...state.collections.keys()].map(tableOf),
+    ...indexes.map(({ number }) => indexTableOf(number)),
+  ];
+  const named = (sql: string): string =>
+    db.prepare(sql).all().map(({ text }) => String(text)).sort().join("\n");
+  if (
+    named("SELECT name AS text FROM sqlite_schema WHERE type IN ('table', 'view')") !==
+      wanted.sort().join("\n")
+  ) {
+    throw corrupt("its tables are not those of its catalog");
+  }
+  // What a trigger does is done by every write from now on.
+  const triggers = indexes.flatMap(triggersOf).sort().join("\n");
+  if (named("SELECT sql AS text FROM sqlite_schema WHERE type = 'trigger'") !== triggers) {
+    throw corrupt("its triggers are not those of its indexes");
+  }
   return { databaseId, position: state.position, bytes: Number(pragma(db, "page_count")) * limits.pageBytes };
 }

@@ -8,7 +8,7 @@ import { loadState } from "./load_state.ts";
 import { tableOf } from "./schema.ts";
 import { mapped } from "./sqlite_error.ts";
 import type { CollectionState } from "./state.ts";
-import { foldName } from "./state.ts";
+import { foldName } from "./fold_name.ts";
 import { countWithin } from "./view.ts";
 
 export interface ChecksumInput {

@@ -7,13 +7,17 @@ export const storageCrashPoints = [
   "open:created",
   // write: before each operation of an entry / all rows and log rows written / durable, not yet answered
   "apply:operation",
+  // an index has its name, or a table that is to be filled, not committed
+  "index:linked",
   "apply:entry",
   "commit:before",
   "commit:after",
   // checkpointIfDue
   "checkpoint:before",
   "checkpoint:after",
-  // reclaim: rows of a dropped collection deleted / its table dropped, neither committed
+  // buildSlice: a slice is filled, not committed
+  "index:slice",
+  // reclaim: rows of a dropped collection or index deleted / its table dropped, neither committed
   "reclaim:rows",
   "reclaim:table",
   // trimLog: rows deleted / the entry before the first kept is stored too, neither committed / durable

@@ -1,9 +1,11 @@
-import type { CollectionNumber } from "../../base/ids.ts";
-import { collectionNumberOf } from "../../base/ids.ts";
+import type { CollectionNumber, IndexNumber } from "../../base/ids.ts";
+import { collectionNumberOf, indexNumberOf } from "../../base/ids.ts";
 import type { Position, TermRecord } from "../log.ts";
 import type { CollectionInfo } from "../storage.ts";
+import { foldName } from "./fold_name.ts";
+import type { Indexes } from "./index_state.ts";
 import type { Catalog, CollectionDraft, CollectionState, State } from "./state.ts";
-import { foldName, infos } from "./state.ts";
+import { areSettings, infos, newVersion } from "./state.ts";
 
 /** The state as the running transaction sees it: what it changed over what is committed. Thrown away on rollback. */
 export class Draft implements Catalog {
@@ -12,8 +14,14 @@ export class Draft implements Catalog {
   endBytes: number;
   terms: readonly TermRecord[];
   nextCollection: number;
+  nextIndex: number;
+  version: number;
+  settingsVersion: number;
+  /** The entry in work is made here: what applies it may link what was prepared for it. */
+  leading = false;
   /** Touched collections; their catalog rows are written once, before COMMIT. */
   readonly changed = new Map<CollectionNumber, CollectionDraft>();
+  #indexes: Indexes;
   readonly #names = new Map<string, CollectionNumber | null>();
 
   constructor(base: State) {
@@ -22,6 +30,23 @@ export class Draft implements Catalog {
     this.endBytes = base.endBytes;
     this.terms = base.terms;
     this.nextCollection = base.nextCollection;
+    this.nextIndex = base.nextIndex;
+    this.version = base.version;
+    this.settingsVersion = base.settingsVersion;
+    this.#indexes = base.indexes;
+  }
+
+  get indexes(): Indexes {
+    return this.#indexes;
+  }
+
+  set indexes(indexes: Indexes) {
+    this.#indexes = indexes;
+    this.version = newVersion();
+  }
+
+  takeIndexNumber(): IndexNumber {
+    return indexNumberOf(this.nextIndex++);
   }
 
   collection(number: CollectionNumber): CollectionState | undefined {
@@ -51,15 +76,18 @@ export class Draft implements Catalog {
   }
 
   create(number: CollectionNumber, name: string): void {
-    this.changed.set(number, { number, name, documents: 0, nextRow: 1 });
+    this.changed.set(number, { number, name, documents: 0, nextRow: 1, settings: areSettings(name) });
     this.#names.set(foldName(name), number);
     this.nextCollection = Math.max(this.nextCollection, number + 1);
+    this.version = newVersion();
   }
 
   drop(collection: CollectionDraft): void {
     if (collection.name !== null) this.#names.set(foldName(collection.name), null);
     collection.name = null;
     collection.documents = 0;
+    this.version = newVersion();
+    if (collection.settings) this.settingsVersion = newVersion();
   }
 
   /** Numbers below this were given to collections by committed entries. */
@@ -85,6 +113,10 @@ export class Draft implements Catalog {
     base.endBytes = this.endBytes;
     base.terms = this.terms;
     base.nextCollection = this.nextCollection;
+    base.nextIndex = this.nextIndex;
+    base.version = this.version;
+    base.settingsVersion = this.settingsVersion;
+    base.indexes = this.#indexes;
     base.clean = false;
     for (const [number, draft] of this.changed) {
       base.collections.set(number, draft);

@@ -1,11 +1,15 @@
 import type { DatabaseSync } from "node:sqlite";
 import { DfdbError } from "../../base/errors.ts";
-import type { CollectionNumber, DatabaseId } from "../../base/ids.ts";
+import type { CollectionNumber, DatabaseId, IndexNumber } from "../../base/ids.ts";
 import { databaseIdOf, epochOf, isHexId, nodeIdOf, runIdOf, seqOf } from "../../base/ids.ts";
+import type { IndexDefinition } from "../../document/operation.ts";
 import type { Position, TermRecord } from "../log.ts";
 import { origin } from "../log.ts";
+import { foldName } from "./fold_name.ts";
+import type { IndexState } from "./index_state.ts";
+import { Indexes } from "./index_state.ts";
 import type { CollectionState, State, Trimmed } from "./state.ts";
-import { foldName } from "./state.ts";
+import { areSettings, newVersion } from "./state.ts";
 
 type Row = Record<string, unknown>;
 
@@ -50,6 +54,10 @@ export function loadState(db: DatabaseSync, path: string): { databaseId: Databas
     endBytes: last === undefined ? 0 : Number(last["end_bytes"]),
     terms,
     nextCollection: Number(meta["next_collection"]),
+    nextIndex: Number(meta["next_index"]),
+    version: newVersion(),
+    settingsVersion: newVersion(),
+    indexes: loadIndexes(db, collections, corrupt),
     trimmed,
     clean: meta["clean_seq"] === position.seq,
     collections,
@@ -86,10 +94,53 @@ function loadCollections(db: DatabaseSync, corrupt: (what: string) => DfdbError)
       name,
       documents: Number(row["documents"]),
       nextRow: Number(row["next_row"]),
+      settings: name !== null && areSettings(name),
     });
     if (name === null) dropped.add(number);
     else if (numbers.has(foldName(name))) throw corrupt(`two collections are called ${name}`);
     else numbers.set(foldName(name), number);
   }
   return { collections, numbers, dropped };
+}
+
+function loadIndexes(
+  db: DatabaseSync,
+  collections: ReadonlyMap<CollectionNumber, CollectionState>,
+  corrupt: (what: string) => DfdbError,
+): Indexes {
+  const all = new Map<IndexNumber, IndexState>(), dropped = new Set<IndexNumber>(), names = new Set<string>();
+  for (const row of db.prepare("SELECT * FROM indexes").all() as Row[]) {
+    const number = Number(row["number"]) as IndexNumber, name = row["name"] as string | null;
+    // Nobody waits any more for what was being prepared.
+    if (name === null || row["state"] === "preparing") {
+      dropped.add(number);
+      continue;
+    }
+    const collection = Number(row["collection"]) as CollectionNumber, owner = collections.get(collection);
+    if (owner === undefined || owner.name === null) throw corrupt(`index ${name} is of no collection`);
+    const state = row["state"] as IndexState["state"], folded = `${collection}/${foldName(name)}`;
+    if (names.has(folded)) throw corrupt(`two indexes of ${owner.name} are called ${name}`);
+    names.add(folded);
+    all.set(number, {
+      number,
+      collection,
+      name,
+      unique: row["is_unique"] === 1,
+      time: row["is_time"] === 1,
+      paths: pathsOf(row["paths"], () => corrupt(`index ${name} is damaged`)),
+      state,
+      nextRow: Number(row["next_row"]),
+      endRow: owner.nextRow,
+      whole: state === "ready",
+    });
+  }
+  return new Indexes(all, dropped);
+}
+
+function pathsOf(text: unknown, damaged: () => DfdbError): IndexDefinition["paths"] {
+  try {
+    return JSON.parse(String(text)) as IndexDefinition["paths"];
+  } catch {
+    throw damaged();
+  }
 }

@@ -2,6 +2,8 @@ import type { DatabaseSync } from "node:sqlite";
 import { limits } from "../../base/limits.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
 import { transaction } from "./connection.ts";
+import { indexTableOf } from "./index_sql.ts";
+import type { IndexWriter } from "./index_writer.ts";
 import type { MetaWriter } from "./meta_writer.ts";
 import { tableOf } from "./schema.ts";
 import type { State } from "./state.ts";
@@ -42,16 +44,24 @@ export interface ReclaimParts {
   readonly state: State;
   readonly tables: TableStatements;
   readonly meta: MetaWriter;
+  readonly indexes: IndexWriter;
   readonly crashPoint: CrashPoint;
 }
 
 /**
- * Deletes up to `limits.reclaimRows` rows of one dropped collection, and its table once it is empty: dropping a full
+ * Deletes up to `limits.reclaimRows` rows of one dropped collection or index, and its table once it is empty: dropping a full
  * table in one go would take as long as it is large. True when more is left.
  */
-export function reclaimSlice({ writer, state, tables, meta, crashPoint }: ReclaimParts): boolean {
+export function reclaimSlice(parts: ReclaimParts): boolean {
+  const { state } = parts;
+  if (state.indexes.dropped.size > 0) reclaimIndex(parts);
+  else if (state.dropped.size > 0) reclaimCollection(parts);
+  return state.indexes.dropped.size > 0 || state.dropped.size > 0;
+}
+
+function reclaimCollection({ writer, state, tables, meta, crashPoint }: ReclaimParts): void {
   const [number] = state.dropped;
-  if (number === undefined) return false;
+  if (number === undefined) return;
   const freed = transaction(writer, () => {
     if (state.clean) meta.cleanSeq(null);
     const { changes } = tables.get(number, "free").run(limits.reclaimRows);
@@ -64,11 +74,33 @@ export function reclaimSlice({ writer, state, tables, meta, crashPoint }: Reclai
     return true;
   });
   state.clean = false;
-  if (freed) {
-    state.dropped.delete(number);
-    state.collections.delete(number);
-  }
-  return state.dropped.size > 0;
+  if (!freed) return;
+  state.dropped.delete(number);
+  state.collections.delete(number);
+}
+
+function reclaimIndex({ writer, state, meta, indexes, crashPoint }: ReclaimParts): void {
+  const [number] = state.indexes.dropped;
+  if (number === undefined) return;
+  const table = indexTableOf(number);
+  const keys = writer.prepare(`SELECT name FROM pragma_table_info('${table}') ORDER BY pk`).all();
+  const key = keys.map(({ name }) => String(name)).join(", ");
+  const freed = transaction(writer, () => {
+    if (state.clean) meta.cleanSeq(null);
+    // One that was being prepared when this process was not there yet is still kept.
+    indexes.unlink(number);
+    const { changes } = writer.prepare(
+      `DELETE FROM ${table} WHERE (${key}) IN (SELECT ${key} FROM ${table} ORDER BY ${key} LIMIT ?)`,
+    ).run(limits.reclaimRows);
+    crashPoint("reclaim:rows");
+    if (Number(changes) === limits.reclaimRows) return false;
+    writer.prepare(`DROP TABLE ${table}`).run();
+    indexes.remove(number);
+    crashPoint("reclaim:table");
+    return true;
+  });
+  state.clean = false;
+  if (freed) state.indexes = state.indexes.freed(number);
 }
 
 /**

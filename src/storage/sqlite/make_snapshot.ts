@@ -7,6 +7,7 @@ import type { TaskContext } from "../../runtime/workers.ts";
 import type { Position } from "../log.ts";
 import { connect, isEmpty, pragma, transaction } from "./connection.ts";
 import { loadState } from "./load_state.ts";
+import { createIndexTable, createTriggers, indexTableOf } from "./index_sql.ts";
 import { createDocuments, createTables, markKind, tableOf } from "./schema.ts";
 import { mapped } from "./sqlite_error.ts";
 
@@ -31,7 +32,7 @@ export interface SnapshotMade {
 const reportBytes = 16 * 1024 * 1024;
 
 /**
- * Copies the state of this moment into a new file: documents, catalog, all terms, the end of the log; nothing of dropped
+ * Copies the state of this moment into a new file: documents, indexes, catalog, all terms, the end of the log; nothing of dropped
  * collections. One read transaction; whoever writes goes on, and the WAL grows meanwhile. The file is on disk when
  * this returns, its name only after a sync of the folder (`Files.rename` does one). Reports bytes written so far.
  * A file that was not finished has no mark of ours and is opened by nothing; the caller removes it.
@@ -82,23 +83,37 @@ function fill(
   // The first read of the source: everything after sees the same state.
   const cut = logCut(db, order);
   db.prepare(
-    "INSERT INTO main.meta SELECT 1, database_id, created_ms, NULL, next_collection, ?, ?, ?, ? FROM source.meta",
+    "INSERT INTO main.meta SELECT 1, database_id, created_ms, NULL, next_collection, next_index, ?, ?, ?, ? FROM source.meta",
   ).run(cut.seq, cut.term, cut.chain, cut.end_bytes);
   db.prepare("INSERT INTO main.terms SELECT * FROM source.terms").run();
   db.prepare("INSERT INTO main.collections SELECT * FROM source.collections WHERE name IS NOT NULL").run();
   db.prepare("INSERT INTO main.log SELECT * FROM source.log WHERE seq > ? ORDER BY seq").run(cut.seq);
+  db.prepare(
+    "INSERT INTO main.indexes SELECT * FROM source.indexes WHERE name IS NOT NULL AND state <> 'preparing'",
+  ).run();
   const numbers = db.prepare("SELECT number FROM main.collections ORDER BY number").all();
   let reported = 0;
+  const copied = (): void => {
+    const bytes = bytesOf(db);
+    if (bytes - reported < reportBytes) return;
+    context.progress(bytes);
+    reported = bytes;
+  };
   for (const { number } of numbers) {
     if (context.stopped) throw new DfdbError("closing", `the snapshot ${order.target} was given up`);
     const collection = number as CollectionNumber;
     createDocuments(db, collection);
     // In this form SQLite copies rows and index as they are, in order.
     db.prepare(`INSERT INTO main.${tableOf(collection)} SELECT * FROM source.${tableOf(collection)}`).run();
-    const bytes = bytesOf(db);
-    if (bytes - reported < reportBytes) continue;
-    context.progress(bytes);
-    reported = bytes;
+    copied();
+  }
+  for (const index of loadState(db, order.target).state.indexes.all()) {
+    if (context.stopped) throw new DfdbError("closing", `the snapshot ${order.target} was given up`);
+    const table = indexTableOf(index.number);
+    createIndexTable(db, index);
+    db.prepare(`INSERT INTO main.${table} SELECT * FROM source.${table}`).run();
+    createTriggers(db, index);
+    copied();
   }
 }
 

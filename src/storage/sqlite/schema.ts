@@ -9,7 +9,8 @@ export const dataFile: FileKind = { applicationId: 0x64666462, version: 1, migra
 /**
  * Version 1. `meta` is one row; `clean_seq` is the last seq when the file was closed cleanly, null while it is in use;
  * `trimmed_*` describe the entry before the first one kept. `terms.number` counts from 1. A collection whose name is
- * null was dropped and waits to be freed. `log.end_bytes` is the sum of all payloads ever, up to and with this one.
+ * null was dropped and waits to be freed, and so is an index; `indexes.paths` are JSON, its `next_row` is that of the next document to
+ * fill it with. `log.end_bytes` is the sum of all payloads ever, up to and with this one.
  */
 const version1 = [
   `CREATE TABLE meta (
@@ -18,6 +19,7 @@ const version1 = [
     created_ms INTEGER NOT NULL,
     clean_seq INTEGER,
     next_collection INTEGER NOT NULL,
+    next_index INTEGER NOT NULL,
     trimmed_seq INTEGER NOT NULL,
     trimmed_term INTEGER NOT NULL,
     trimmed_chain INTEGER NOT NULL,
@@ -36,6 +38,17 @@ const version1 = [
     documents INTEGER NOT NULL,
     next_row INTEGER NOT NULL
   ) STRICT`,
+  `CREATE TABLE indexes (
+    number INTEGER PRIMARY KEY,
+    collection INTEGER NOT NULL,
+    name TEXT,
+    is_unique INTEGER NOT NULL,
+    is_time INTEGER NOT NULL,
+    paths TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('preparing', 'building', 'ready')),
+    next_row INTEGER NOT NULL,
+    entries INTEGER NOT NULL
+  ) STRICT`,
   `CREATE TABLE log (
     seq INTEGER PRIMARY KEY,
     term INTEGER NOT NULL,
@@ -49,7 +62,7 @@ const version1 = [
 /** Writes version 1 into an empty file, marked as cleanly closed; inside the caller's transaction. */
 export function createSchema(db: DatabaseSync, databaseId: DatabaseId, createdMs: WallMs): void {
   createTables(db);
-  db.prepare("INSERT INTO meta VALUES (1, ?, ?, 0, 1, 0, 0, 0, 0)").run(databaseId, createdMs);
+  db.prepare("INSERT INTO meta VALUES (1, ?, ?, 0, 1, 1, 0, 0, 0, 0)").run(databaseId, createdMs);
   markKind(db);
 }
 

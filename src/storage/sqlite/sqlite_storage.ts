@@ -1,40 +1,36 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { assert } from "../../base/assert.ts";
 import { DfdbError, messageOf } from "../../base/errors.ts";
-import type { DatabaseId } from "../../base/ids.ts";
-import { limits } from "../../base/limits.ts";
+import type { CollectionNumber, DatabaseId, IndexNumber } from "../../base/ids.ts";
+import type { IndexDefinition } from "../../document/operation.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
 import type { OpenWrite, ReadView, Storage, StorageStats, TrimPolicy, WriteTransaction } from "../storage.ts";
 import { Apply } from "./apply.ts";
-import { checkKind, configure, connect, pragma, transaction } from "./connection.ts";
+import { checkKind, transaction } from "./connection.ts";
 import { Draft } from "./draft.ts";
+import { HeldRead } from "./held_read.ts";
+import { IndexBuilder } from "./index_builder.ts";
+import { IndexWriter } from "./index_writer.ts";
 import { loadState } from "./load_state.ts";
 import type { Lock } from "./lock.ts";
 import { SqliteLogReader } from "./log_reader.ts";
 import { LogWriter } from "./log_writer.ts";
 import { checkpointIfDue, closeCleanly, reclaimSlice } from "./maintenance.ts";
 import { MetaWriter } from "./meta_writer.ts";
+import { ReaderBeside } from "./reader_beside.ts";
 import { dataFile } from "./schema.ts";
+import { Selects } from "./selects.ts";
 import { mapped, sqliteError } from "./sqlite_error.ts";
 import type { State } from "./state.ts";
-import { committedCatalog, firstSeq, replaceState } from "./state.ts";
+import { committedCatalog, replaceState } from "./state.ts";
+import { statsOf } from "./stats.ts";
 import { TableStatements } from "./statements.ts";
 import { LogTrimmer } from "./trim_log.ts";
+import { UniqueKeys } from "./unique_keys.ts";
 import { View } from "./view.ts";
+import { WalGrowth } from "./wal_growth.ts";
 import type { Writers } from "./write_transaction.ts";
 import { Transaction } from "./write_transaction.ts";
-
-/** Pages that a small entry adds to the WAL, about: of the log, the documents, their ids, the catalog. */
-const pagesPerEntry = 4;
-
-/** Pages that a slice of trimming adds to the WAL, about. */
-const pagesPerTrim = 48;
-
-/** Pages that a slice of freeing a dropped collection adds to the WAL, about: most are of the ids' index. */
-const pagesPerReclaim = 300;
-
-/** Page cache of the connection for reads inside a write. */
-const besidesCacheKiB = 2_048;
 
 /** After these the outcome of a write is unknown. */
 const fatal: ReadonlySet<string> = new Set(["io_error", "data_corrupt"]);
@@ -49,7 +45,7 @@ export interface Parts {
   readonly crashPoint: CrashPoint;
 }
 
-type Statement = "begin" | "commit" | "rollback" | "beginRead" | "endRead";
+type Statement = "begin" | "commit" | "rollback";
 
 /**
  * {@linkcode Storage} over the connection that writes: it keeps its page cache over commits, where any other would lose
@@ -66,20 +62,20 @@ export class SqliteStorage implements Storage {
   readonly #writers: Writers;
   readonly #view: View;
   readonly #trimmer: LogTrimmer;
+  readonly #indexes: IndexWriter;
+  readonly #builder: IndexBuilder;
+  readonly #growth: WalGrowth;
+  readonly #held: HeldRead;
   readonly #statement: Readonly<Record<Statement, StatementSync>>;
   #databaseId: DatabaseId;
   /** For reads inside a write; opened when first needed. */
-  #reader: { readonly db: DatabaseSync; readonly view: View } | null = null;
+  #reader: ReaderBeside | null = null;
   #reading = 0;
   #writing = false;
   /** Rolls back the transaction that is open over macrotasks; null: there is none. */
   #abandon: (() => void) | null = null;
-  /** A read transaction is open. */
-  #held = false;
   /** Another connection may be replacing the content. */
   #exchanging = false;
-  /** The end of the log when the length of the WAL was asked for last. */
-  #looked = { seq: -Infinity, bytes: 0 };
   #closed = false;
   /** Why nothing may be written any more: a commit had an unknown outcome. */
   #failed: DfdbError | null = null;
@@ -89,18 +85,26 @@ export class SqliteStorage implements Storage {
     this.#parts = parts;
     this.#databaseId = parts.databaseId;
     this.#meta = new MetaWriter(writer);
+    const indexes = this.#indexes = new IndexWriter(writer), selects = new Selects(writer);
+    this.#builder = new IndexBuilder({ db: writer, state, meta: this.#meta, indexes, crashPoint });
+    this.#growth = new WalGrowth(state);
+    this.#held = new HeldRead(writer);
     this.#writers = {
       tables,
-      apply: new Apply(writer, tables, crashPoint),
+      selects,
+      unique: new UniqueKeys(writer),
+      apply: new Apply(writer, tables, indexes, crashPoint),
       log: new LogWriter(writer),
       crashPoint,
     };
-    this.#view = new View(committedCatalog(state), tables);
+    this.#view = new View(committedCatalog(state), tables, selects);
     const log = this.log = new SqliteLogReader({
       db: writer,
       state,
       path: parts.path,
-      hold: () => this.#hold(),
+      hold: () => {
+        if (!this.#writing) this.#held.hold();
+      },
     });
     const wallMsAt = log.wallMsAt.bind(log);
     this.#trimmer = new LogTrimmer({ db: writer, state, meta: this.#meta, crashPoint, wallMsAt });
@@ -108,8 +112,6 @@ export class SqliteStorage implements Storage {
       begin: writer.prepare("BEGIN IMMEDIATE"),
       commit: writer.prepare("COMMIT"),
       rollback: writer.prepare("ROLLBACK"),
-      beginRead: writer.prepare("BEGIN"),
-      endRead: writer.prepare("COMMIT"),
     };
   }
 
@@ -119,15 +121,15 @@ export class SqliteStorage implements Storage {
 
   read<Result>(run: (view: ReadView) => Result): Result {
     this.#usable();
-    if (this.#writing) return mapped(`reading ${this.#parts.path}`, () => run(this.#besides()));
+    if (this.#writing) return mapped(`reading ${this.#parts.path}`, () => this.#beside(run));
     this.#reading++;
     try {
-      this.#hold();
+      this.#held.hold();
       return run(this.#view);
     } catch (thrown) {
       throw sqliteError(thrown, `reading ${this.#parts.path}`);
     } finally {
-      this.#reading--;
+      if (--this.#reading === 0) this.#writers.selects.close();
     }
   }
 
@@ -200,7 +202,7 @@ export class SqliteStorage implements Storage {
     assert(this.#reading === 0 && !this.#writing, "the content is exchanged between reads and writes");
     this.#exchanging = true;
     try {
-      this.#pin();
+      mapped(`reading ${this.#parts.path}`, () => this.#held.pin());
       await run();
     } finally {
       this.#exchanging = false;
@@ -211,12 +213,48 @@ export class SqliteStorage implements Storage {
   reclaim(): boolean {
     const { state, writer, crashPoint } = this.#parts;
     this.#usable();
-    if (state.dropped.size === 0 || this.#abandon !== null || this.#exchanging) return false;
-    const more = this.#guarded(() =>
-      reclaimSlice({ writer, state, tables: this.#writers.tables, meta: this.#meta, crashPoint })
-    );
-    this.#looked.bytes -= pagesPerReclaim * limits.pageBytes;
+    if (state.dropped.size + state.indexes.dropped.size === 0 || this.#abandon !== null || this.#exchanging) {
+      return false;
+    }
+    const { tables } = this.#writers, meta = this.#meta, indexes = this.#indexes;
+    const more = this.#guarded(() => reclaimSlice({ writer, state, tables, meta, indexes, crashPoint }));
+    this.#growth.add("reclaim");
     return more;
+  }
+
+  prepareIndex(collection: CollectionNumber, definition: IndexDefinition): IndexNumber {
+    this.#notBusy();
+    return this.#guarded(() => this.#builder.prepare(collection, definition));
+  }
+
+  buildSlice(): boolean {
+    this.#usable();
+    if (!this.#builder.isDue || this.#abandon !== null || this.#exchanging) {
+      return false;
+    }
+    const more = this.#guarded(() => this.#builder.slice());
+    this.#growth.add("index");
+    return more;
+  }
+
+  built(index: IndexNumber): number | null {
+    this.#usable();
+    return this.#builder.built(index);
+  }
+
+  abandonIndex(index: IndexNumber): void {
+    this.#builder.giveUp(index);
+    if (this.#closed || this.#failed !== null || this.#abandon !== null || this.#exchanging) return;
+    try {
+      this.#guarded(() => this.#builder.abandon());
+    } catch (error) {
+      if (!(error instanceof DfdbError)) throw error; // the next slice tries again
+    }
+  }
+
+  rebuildIndex(index: IndexNumber): void {
+    this.#notBusy();
+    this.#guarded(() => this.#builder.rebuild(index));
   }
 
   trimLog(policy: TrimPolicy): boolean {
@@ -226,39 +264,20 @@ export class SqliteStorage implements Storage {
     const plan = mapped(this.#parts.path, () => this.#trimmer.plan(policy));
     if (plan === null) return false;
     this.#guarded(() => this.#trimmer.carryOut(plan));
-    this.#looked.bytes -= pagesPerTrim * limits.pageBytes;
+    this.#growth.add("trim");
     return plan.more;
   }
 
   checkpointIfDue(): boolean {
     this.#usable();
     if (this.#abandon !== null || this.#exchanging) return false;
-    // Asking SQLite how long the WAL is costs as much as a small commit: only when it may have grown enough.
-    const { position, endBytes } = this.#parts.state;
-    const grown = (position.seq - this.#looked.seq) * pagesPerEntry +
-      (endBytes - this.#looked.bytes) / limits.pageBytes;
-    if (grown < limits.checkpointPages / 8) return false;
-    this.#looked = { seq: position.seq, bytes: endBytes };
+    if (!this.#growth.isDue()) return false;
     return this.#guarded(() => checkpointIfDue(this.#parts.writer, this.#parts.crashPoint));
   }
 
   stats(): StorageStats {
     this.#usable();
-    const { path, state, writer } = this.#parts;
-    const pageCount = Number(mapped(path, () => pragma(writer, "page_count")));
-    const fileBytes = pageCount * limits.pageBytes;
-    const logEntries = state.position.seq - state.trimmed.position.seq;
-    const logBytes = state.endBytes - state.trimmed.endBytes;
-    const logFirstMs = this.log.wallMsAt(firstSeq(state));
-    return {
-      path,
-      fileBytes,
-      pageCount,
-      logEntries,
-      logBytes,
-      logFirstMs,
-      collectionsDropped: state.dropped.size,
-    };
+    return statsOf(this.#parts, this.log);
   }
 
   close(): void {
@@ -270,8 +289,8 @@ export class SqliteStorage implements Storage {
     const { writer, lock, state, path, crashPoint } = this.#parts;
     try {
       mapped(`closing ${path}`, () => {
-        this.#release();
-        this.#reader?.db.close();
+        this.#held.release();
+        this.#reader?.close();
         if (this.#failed === null) closeCleanly(writer, state, this.#meta, crashPoint);
       });
     } finally {
@@ -298,6 +317,7 @@ export class SqliteStorage implements Storage {
 
   #end(draft: Draft, tx: Transaction): void {
     const { state, crashPoint } = this.#parts, { log } = this.#writers;
+    this.#writers.selects.close();
     if (!tx.finish()) return void this.#statement.rollback.run();
     log.flush();
     this.#meta.flush(draft, state);
@@ -312,9 +332,10 @@ export class SqliteStorage implements Storage {
   #guarded<Result>(run: () => Result): Result {
     const { writer, path } = this.#parts;
     try {
-      this.#release();
+      this.#held.release();
       return run();
     } catch (thrown) {
+      this.#writers.selects.close();
       const error = sqliteError(thrown, `writing ${path}`);
       const untrusted = error !== thrown && error instanceof DfdbError && fatal.has(error.code);
       if (untrusted) this.#failed = error;
@@ -329,41 +350,9 @@ export class SqliteStorage implements Storage {
     }
   }
 
-  /** The committed state while a write transaction is open. */
-  #besides(): View {
+  #beside<Result>(run: (view: ReadView) => Result): Result {
     const { path, state } = this.#parts;
-    if (this.#reader === null) {
-      const db = mapped(`opening ${path}`, () => {
-        const reader = connect(path, true);
-        configure(reader, { path, cacheKiB: besidesCacheKiB, readOnly: true });
-        return reader;
-      });
-      this.#reader = { db, view: new View(committedCatalog(state), new TableStatements(db)) };
-    }
-    return this.#reader.view;
-  }
-
-  /** Opens the read transaction, if it is not open. */
-  #hold(): void {
-    if (this.#held || this.#writing) return;
-    this.#statement.beginRead.run();
-    this.#held = true;
-  }
-
-  /** Ends the read transaction: the state is about to change. */
-  #release(): void {
-    if (!this.#held) return;
-    this.#held = false;
-    this.#statement.endRead.run();
-  }
-
-  /** Opens the read transaction and makes it see the state of this moment, whatever another connection writes. */
-  #pin(): void {
-    mapped(`reading ${this.#parts.path}`, () => {
-      this.#hold();
-      // BEGIN alone does not decide yet.
-      this.#parts.writer.prepare("SELECT one FROM meta").get();
-    });
+    return (this.#reader ??= new ReaderBeside(path, state)).read(run);
   }
 
   /** After the content may have been replaced. What is no database of ours is not touched any more. */
@@ -371,7 +360,7 @@ export class SqliteStorage implements Storage {
     const { writer, path, state } = this.#parts;
     try {
       mapped(`reading ${path}`, () => {
-        this.#release();
+        this.#held.release();
         checkKind(writer, path, dataFile);
         const loaded = loadState(writer, path);
         replaceState(state, loaded.state);
@@ -384,13 +373,24 @@ export class SqliteStorage implements Storage {
         : new DfdbError("data_corrupt", `${path}: ${messageOf(thrown)}`, { cause: thrown });
     }
     this.#writers.tables.clear();
+    this.#builder.clear();
     this.log.reset();
     // What was installed is in the WAL.
-    this.#looked = { seq: -Infinity, bytes: 0 };
+    this.#growth.reset();
   }
 
   #notExchanging(): void {
     if (this.#exchanging) throw new DfdbError("busy", `the content of ${this.#parts.path} is being replaced`);
+  }
+
+  /** For what waits for no turn. */
+  #notBusy(): void {
+    this.#usable();
+    this.#notExchanging();
+    if (this.#abandon !== null) {
+      throw new DfdbError("busy", `a large write to ${this.#parts.path} is on its way`);
+    }
+    assert(this.#reading === 0 && !this.#writing, "indexes are made between reads and writes");
   }
 
   #usable(): void {

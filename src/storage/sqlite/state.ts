@@ -1,6 +1,8 @@
 import type { CollectionNumber, Seq } from "../../base/ids.ts";
 import type { Position, TermRecord } from "../log.ts";
 import type { CollectionInfo } from "../storage.ts";
+import { foldName } from "./fold_name.ts";
+import type { Indexes } from "./index_state.ts";
 
 /** A collection as the catalog row has it; `name` is null from its drop until its rows are freed. */
 export interface CollectionState {
@@ -8,7 +10,17 @@ export interface CollectionState {
   readonly name: string | null;
   readonly documents: number;
   readonly nextRow: number;
+  /** Its documents are settings: `ReadView.settingsVersion` tells of each change. */
+  readonly settings: boolean;
 }
+
+/** Names of the collections whose changes `ReadView.settingsVersion` tells of. */
+export const areSettings = (name: string): boolean => settingNames.has(foldName(name));
+const settingNames: ReadonlySet<string> = new Set(["_settings", "_keys"]);
+
+let lastVersion = 0;
+/** A number that no state of any database had before in this process. */
+export const newVersion = (): number => ++lastVersion;
 
 /** The entry before the first one kept: `at(first - 1)` is answered from here. */
 export interface Trimmed {
@@ -23,6 +35,10 @@ export interface State {
   endBytes: number;
   terms: readonly TermRecord[];
   nextCollection: number;
+  nextIndex: number;
+  version: number;
+  settingsVersion: number;
+  indexes: Indexes;
   trimmed: Trimmed;
   /** The file says that it was closed cleanly: the next write takes that back. */
   clean: boolean;
@@ -43,14 +59,12 @@ export function replaceState(state: State, next: State): void {
   for (const number of dropped) state.dropped.add(number);
 }
 
-/** Names are compared in this form. */
-export function foldName(name: string): string {
-  return name.toLowerCase();
-}
-
 /** What a read may ask of committed or uncommitted state. */
 export interface Catalog {
   readonly position: Position;
+  readonly version: number;
+  readonly settingsVersion: number;
+  readonly indexes: Indexes;
   collection(number: CollectionNumber): CollectionState | undefined;
   numberOf(name: string): CollectionNumber | undefined;
   list(): CollectionInfo[];
@@ -62,6 +76,7 @@ export interface CollectionDraft {
   name: string | null;
   documents: number;
   nextRow: number;
+  readonly settings: boolean;
 }
 
 /** Term of `number` (from 1), as `log.term` and `meta.trimmed_term` name it. */
@@ -73,6 +88,15 @@ export function committedCatalog(state: State): Catalog {
   return {
     get position() {
       return state.position;
+    },
+    get version() {
+      return state.version;
+    },
+    get settingsVersion() {
+      return state.settingsVersion;
+    },
+    get indexes() {
+      return state.indexes;
     },
     collection: (number) => state.collections.get(number),
     numberOf: (name) => state.numbers.get(foldName(name)),

@@ -1,7 +1,17 @@
 import type { CollectionNumber, DocumentId, Seq } from "../../base/ids.ts";
 import { documentIdOf, seqOf, wallMsOf } from "../../base/ids.ts";
 import type { Position } from "../log.ts";
-import type { CollectionInfo, DocumentPage, ReadView, StoredDocument } from "../storage.ts";
+import type {
+  CollectionInfo,
+  DocumentPage,
+  IndexInfo,
+  ReadView,
+  SqlValue,
+  StoredDocument,
+} from "../storage.ts";
+import { hasOneKey } from "./index_sql.ts";
+import { isLinked } from "./index_state.ts";
+import type { Selects } from "./selects.ts";
 import type { Catalog } from "./state.ts";
 import type { TableStatements } from "./statements.ts";
 
@@ -18,14 +28,24 @@ interface Row {
 export class View implements ReadView {
   readonly #catalog: Catalog;
   readonly #tables: TableStatements;
+  readonly #selects: Selects;
 
-  constructor(catalog: Catalog, tables: TableStatements) {
+  constructor(catalog: Catalog, tables: TableStatements, selects: Selects) {
     this.#catalog = catalog;
     this.#tables = tables;
+    this.#selects = selects;
   }
 
   get position(): Position {
     return this.#catalog.position;
+  }
+
+  get version(): number {
+    return this.#catalog.version;
+  }
+
+  get settingsVersion(): number {
+    return this.#catalog.settingsVersion;
   }
 
   collections(): readonly CollectionInfo[] {
@@ -67,6 +87,26 @@ export class View implements ReadView {
     const last = rows.at(-1);
     const next = sizes.length > count && last !== undefined ? last.row : null;
     return { documents: rows.map((row) => stored(documentIdOf(row.id), row)), next };
+  }
+
+  indexes(collection: CollectionNumber): readonly IndexInfo[] {
+    const documents = this.#catalog.collection(collection)?.documents ?? 0;
+    return this.#catalog.indexes.of(collection).filter(isLinked).map((index) => {
+      const { number, name, unique, time, paths } = index,
+        ready = index.state === "ready",
+        one = hasOneKey(index);
+      const kept = ready && one ? documents : this.#selects.entries(number);
+      const entries = one ? Math.min(kept, documents) : kept;
+      return { number, collection, name, unique, time, paths, ready, entries };
+    });
+  }
+
+  select(sql: string, values: readonly SqlValue[], few = false): IterableIterator<readonly SqlValue[]> {
+    return few ? this.#selects.all(sql, values).values() : this.#selects.rows(sql, values);
+  }
+
+  explain(sql: string, values: readonly SqlValue[]): readonly string[] {
+    return this.#selects.explain(sql, values);
   }
 
   #linked(collection: CollectionNumber): boolean {

@@ -12,12 +12,16 @@ import type { WriteTransaction } from "../storage.ts";
 import type { Apply } from "./apply.ts";
 import type { Draft } from "./draft.ts";
 import type { LogWriter } from "./log_writer.ts";
+import type { Selects } from "./selects.ts";
 import type { TableStatements } from "./statements.ts";
+import type { UniqueKeys } from "./unique_keys.ts";
 import { View } from "./view.ts";
 
 /** What a transaction writes with; one set for all transactions of a connection. */
 export interface Writers {
   readonly tables: TableStatements;
+  readonly selects: Selects;
+  readonly unique: UniqueKeys;
   readonly apply: Apply;
   readonly log: LogWriter;
   readonly crashPoint: CrashPoint;
@@ -34,7 +38,7 @@ export class Transaction extends View implements WriteTransaction {
   #halfway = false;
 
   constructor(draft: Draft, writers: Writers) {
-    super(draft, writers.tables);
+    super(draft, writers.tables, writers.selects);
     this.#draft = draft;
     this.#writers = writers;
   }
@@ -56,7 +60,11 @@ export class Transaction extends View implements WriteTransaction {
     this.#usable();
     const payload = encodeEntry(operations);
     if (payload.length > limits.entryBytesMax) throw tooLarge();
-    return this.#write(this.#next(operations, wallMs, payload), operations, wallMs, payload);
+    const checked = this.#writers.unique.before(this.#draft, operations);
+    this.#draft.leading = true;
+    const position = this.#write(this.#next(operations, wallMs, payload), operations, wallMs, payload);
+    if (checked) this.#expectUnique(operations);
+    return position;
   }
 
   *appendInSlices(operations: readonly Operation[], wallMs: WallMs): Generator<void, Position, void> {
@@ -64,12 +72,16 @@ export class Transaction extends View implements WriteTransaction {
     const payload = yield* encodeEntryInSlices(operations, limits.entryBytesMax);
     this.#usable();
     if (payload === null) throw tooLarge();
-    return yield* this.#writeInSlices(this.#next(operations, wallMs, payload), operations, wallMs, payload);
+    const checked = this.#writers.unique.before(this.#draft, operations);
+    this.#draft.leading = true;
+    const next = this.#next(operations, wallMs, payload);
+    return yield* this.#writeInSlices(next, operations, wallMs, payload, checked);
   }
 
   apply(entry: LogEntry): Position {
     const position = this.#judge(entry), operations = decodeEntry(entry.payload);
     this.#judgeTerm(entry, operations);
+    this.#draft.leading = false;
     return this.#write(position, operations, entry.wallMs, entry.payload);
   }
 
@@ -77,7 +89,8 @@ export class Transaction extends View implements WriteTransaction {
     const position = this.#judge(entry), operations = yield* decodeEntryInSlices(entry.payload);
     this.#usable();
     this.#judgeTerm(entry, operations);
-    return yield* this.#writeInSlices(position, operations, entry.wallMs, entry.payload);
+    this.#draft.leading = false;
+    return yield* this.#writeInSlices(position, operations, entry.wallMs, entry.payload, false);
   }
 
   /** Position of the entry that would come next here. */
@@ -155,6 +168,7 @@ export class Transaction extends View implements WriteTransaction {
     operations: readonly Operation[],
     wallMs: WallMs,
     payload: Uint8Array,
+    unique: boolean,
   ): Generator<void, Position, void> {
     const { apply, log } = this.#writers, slice = new Slice();
     this.#halfway = true;
@@ -167,6 +181,7 @@ export class Transaction extends View implements WriteTransaction {
         apply.operation(this.#draft, operation, position.seq, wallMs);
         if (slice.full(operation.kind === "put" ? operation.body.length : 0)) yield;
       }
+      if (unique) yield* this.#uniqueInSlices(operations);
       yield; // COMMIT has a turn of its own
       log.moveTo(this.#draft, position, wallMs, payload);
       this.#halfway = false;
@@ -174,6 +189,24 @@ export class Transaction extends View implements WriteTransaction {
     } catch (thrown) {
       this.#broken = thrown;
       throw thrown;
+    }
+  }
+
+  /** After an entry: its position is taken, so that whoever runs a group of plans knows that nothing of the group can be kept. */
+  #expectUnique(operations: readonly Operation[]): void {
+    for (const [i, operation] of operations.entries()) {
+      const error = this.#writers.unique.collides(this.#draft, operation, i);
+      if (error !== null) throw this.#broken = error;
+    }
+  }
+
+  *#uniqueInSlices(operations: readonly Operation[]): Generator<void, void, void> {
+    const slice = new Slice();
+    for (const [i, operation] of operations.entries()) {
+      if (operation.kind !== "put") continue;
+      const error = this.#writers.unique.collides(this.#draft, operation, i);
+      if (error !== null) throw error;
+      if (slice.full(operation.body.length)) yield;
     }
   }
 

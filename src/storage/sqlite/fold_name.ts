@@ -1,0 +1,4 @@
+/** Names are compared in this form. */
+export function foldName(name: string): string {
+  return name.toLowerCase();
+}
