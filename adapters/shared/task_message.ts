@@ -8,9 +8,14 @@ export interface TaskOrder {
   readonly entry: string;
   readonly input: unknown;
   readonly cell: Int32Array;
+  /** It is the name of a resident: the thread stays. */
+  readonly stays: boolean;
 }
 
-/** What a worker thread sends: any number of `progress`, then one other. */
+/** What a thread that stays is sent. */
+export type ThreadMessage = { readonly type: "message"; readonly value: unknown } | { readonly type: "end" };
+
+/** What a worker thread sends: any number of `progress` (what a resident posts), then one other. */
 export type TaskMessage =
   | { readonly type: "progress"; readonly value: unknown }
   | { readonly type: "result"; readonly value: unknown }

@@ -1,9 +1,9 @@
 /** The worker's side of `workers.ts`. */
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { DfdbError } from "../../src/base/errors.ts";
-import type { TaskContext, Tasks } from "../../src/runtime/workers.ts";
+import type { Resident, Residents, TaskContext, Tasks } from "../../src/runtime/workers.ts";
 import { beginHold, endHold, stopRequested } from "./stop_cell.ts";
-import type { TaskMessage, TaskOrder } from "./task_message.ts";
+import type { TaskMessage, TaskOrder, ThreadMessage } from "./task_message.ts";
 import { failureOf } from "./task_message.ts";
 
 const order = (isMainThread ? null : workerData) as TaskOrder | null;
@@ -11,12 +11,13 @@ const order = (isMainThread ? null : workerData) as TaskOrder | null;
 /** True in a thread that was started to run a task, and nothing else. */
 export const inTaskThread: boolean = typeof order?.dfdbTask === "string";
 
-/** Runs the task that this thread was started for, if module `entry` is meant. Does nothing in other threads. */
-export async function answerTask(tasks: Tasks, entry: string): Promise<void> {
+/** Runs what this thread was started for, if module `entry` is meant. Does nothing in other threads. */
+export async function answerTask(tasks: Tasks, entry: string, residents: Residents = {}): Promise<void> {
   if (!inTaskThread || order === null || parentPort === null || order.entry !== entry) return;
   const port = parentPort, name = order.dfdbTask;
   const post = (message: TaskMessage, transfer: readonly ArrayBuffer[] = []): void =>
     port.postMessage(message, transfer);
+  if (order.stays) return stay(residents, order, post);
   try {
     const task = Object.hasOwn(tasks, name) ? tasks[name] : undefined;
     if (task === undefined) throw new Error("there is no such task");
@@ -26,6 +27,39 @@ export async function answerTask(tasks: Tasks, entry: string): Promise<void> {
   } catch (thrown) {
     post(failureOf(name, thrown));
   }
+}
+
+/** Everything is synchronous: what came while the resident worked waits in the port. */
+function stay(residents: Residents, order: TaskOrder, post: (message: TaskMessage) => void): void {
+  const { dfdbTask: name, input } = order;
+  let resident: Resident | null = null, over = false;
+  const guarded = (run: () => void): void => {
+    if (over) return;
+    try {
+      run();
+    } catch (thrown) {
+      end(failureOf(name, thrown));
+    }
+  };
+  const end = (last: TaskMessage): void => {
+    over = true;
+    try {
+      resident?.close();
+      post(last);
+    } catch (thrown) {
+      post(failureOf(name, thrown));
+    }
+  };
+  guarded(() => {
+    const open = Object.hasOwn(residents, name) ? residents[name] : undefined;
+    if (open === undefined) throw new Error("there is no such resident");
+    resident = open(input as never, (value) => post({ type: "progress", value }));
+  });
+  parentPort?.on("message", (message: ThreadMessage) =>
+    guarded(() => {
+      if (message.type === "message") resident?.receive(message.value);
+      else end({ type: "result", value: null });
+    }));
 }
 
 function taskContext(cell: Int32Array, progress: (value: unknown) => void): TaskContext {

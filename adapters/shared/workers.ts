@@ -1,17 +1,19 @@
 import { Worker } from "node:worker_threads";
+import type { DfdbError } from "../../src/base/errors.ts";
 import { messageOf } from "../../src/base/errors.ts";
-import type { RunOptions, Workers } from "../../src/runtime/workers.ts";
+import type { OpenOptions, OpenThread, RunOptions, Workers } from "../../src/runtime/workers.ts";
 import { requestStop, stopCell } from "./stop_cell.ts";
-import type { TaskMessage, TaskOrder } from "./task_message.ts";
+import type { TaskMessage, TaskOrder, ThreadMessage } from "./task_message.ts";
 import { errorOf, failureOf } from "./task_message.ts";
 
-/** One thread a run, from node:worker_threads, which all three runtimes have. `entry`: URL of what threads load. */
+/** One thread a run or resident, from node:worker_threads, which all three runtimes have. `entry`: URL of what threads load. */
 export function workersOf(entry: string): Workers {
   return {
     run: <Output>(task: string, input: unknown, options: RunOptions = {}) => {
       if (options.signal?.aborted === true) return Promise.reject(options.signal.reason);
       return runTask(entry, task, input, options) as Promise<Output>;
     },
+    open: (resident, input, options) => openThread(entry, resident, input, options),
   };
 }
 
@@ -30,7 +32,7 @@ function startThread(order: TaskOrder, transfer: readonly ArrayBuffer[]): Worker
 async function runTask(entry: string, task: string, input: unknown, options: RunOptions): Promise<unknown> {
   const { signal, onProgress, transfer = [] } = options;
   const cell = stopCell();
-  const worker = startThread({ dfdbTask: task, entry, input, cell }, transfer);
+  const worker = startThread({ dfdbTask: task, entry, input, cell, stays: false }, transfer);
   const { promise, resolve, reject } = Promise.withResolvers<unknown>();
   let settle: (() => void) | null = null;
 
@@ -70,4 +72,40 @@ async function runTask(entry: string, task: string, input: unknown, options: Run
     settle?.();
   });
   return await promise;
+}
+
+function openThread(
+  entry: string,
+  resident: string,
+  input: unknown,
+  { onMessage, onEnd }: OpenOptions,
+): OpenThread {
+  let worker: Worker;
+  try {
+    worker = startThread({ dfdbTask: resident, entry, input, cell: stopCell(), stays: true }, []);
+  } catch (thrown) {
+    void Promise.resolve().then(() => onEnd(thrown as DfdbError));
+    return { post: () => {}, end: () => {} };
+  }
+  let why: DfdbError | null | undefined;
+  const over = (error: DfdbError | null): void => {
+    if (why === undefined) why = error;
+    void worker.terminate();
+  };
+  const died = (sentence: string): void => over(errorOf(failureOf(resident, new Error(sentence))));
+  const post = (message: ThreadMessage): void => {
+    if (why === undefined) worker.postMessage(message);
+  };
+  worker.on("message", (message: TaskMessage) => {
+    if (why !== undefined) return;
+    if (message.type === "progress") onMessage(message.value);
+    else over(message.type === "result" ? null : errorOf(message));
+  });
+  worker.on("messageerror", (error) => died(`a message could not be read: ${messageOf(error)}`));
+  worker.on("error", (error) => died(messageOf(error)));
+  worker.on("exit", (code) => {
+    died(`the thread ended by itself (exit code ${code})`);
+    onEnd(why ?? null);
+  });
+  return { post: (value) => post({ type: "message", value }), end: () => post({ type: "end" }) };
 }

@@ -8,6 +8,7 @@ import { DfdbError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Operation } from "../document/operation.ts";
 import type { CollectionInfo, WriteTransaction } from "../storage/storage.ts";
+import { settingsDropped } from "./collection_settings.ts";
 import type { Plan } from "./plan.ts";
 
 /** A document to write; `body` as in the `put` operation. */
@@ -30,6 +31,9 @@ export interface Written {
 export type BulkOutcome = Written | { readonly error: DfdbError };
 
 const overhead = 256;
+
+/** What one document of a bulk is refused with, before anything of it is written. */
+const failsAlone: ReadonlySet<string> = new Set(["duplicate_key", "schema_violation"]);
 
 /** Throws `duplicate_key` when the id exists. */
 export function insertDocument(collection: string, document: NewDocument): Plan<Written> {
@@ -77,7 +81,7 @@ export function deleteDocument(
   };
 }
 
-/** Inserts each document on its own: one entry and one outcome each; a duplicate fails alone. */
+/** Inserts each document on its own: one entry and one outcome each; what may not be written fails alone. */
 export function bulkInsert(
   collection: string,
   documents: readonly NewDocument[],
@@ -89,21 +93,22 @@ export function bulkInsert(
         try {
           return insert(tx, collection, document, wallMs);
         } catch (error) {
-          if (error instanceof DfdbError && error.code === "duplicate_key") return { error };
+          if (error instanceof DfdbError && failsAlone.has(error.code)) return { error };
           throw error;
         }
       }),
   };
 }
 
-/** Throws `not_found` when there is none; answers the name as it was written first. */
+/** With all that is set for it. Throws `not_found` when there is none; answers the name as it was written first. */
 export function dropCollection(name: string): Plan<{ readonly name: string; readonly documents: number }> {
   return {
     bytes: overhead,
     run(tx, wallMs) {
       const info = tx.collection(name);
       if (info === null) throw new DfdbError("not_found", `There is no collection "${name}"`);
-      tx.append([{ kind: "dropCollection", collection: info.number }], wallMs);
+      const settings = settingsDropped(tx, name);
+      tx.append([{ kind: "dropCollection", collection: info.number }, ...settings], wallMs);
       return { name: info.name, documents: info.documents };
     },
   };

@@ -24,6 +24,7 @@ import type { Storage, WriteTransaction } from "../storage/storage.ts";
 import type { Answer, Outcome } from "./group_answers.ts";
 import { GroupAnswers } from "./group_answers.ts";
 import type { Committed, Gate, Leadership, LostRight, Plan, SlicedPlan } from "./plan.ts";
+import { Rules } from "./rules.ts";
 import { applyInSlices, writeInSlices } from "./sliced_write.ts";
 
 export interface Engine {
@@ -81,6 +82,7 @@ class CommitQueue implements Engine {
   readonly #options: EngineOptions;
   readonly #committed: Emitter<Position>;
   readonly #answers: GroupAnswers;
+  readonly #rules = new Rules();
   #queue: Queued[] = [];
   #queuedBytes = 0;
   /** What wants the database for more than a macrotask, and waits for its turn; each calls `#over` at its end. */
@@ -272,14 +274,16 @@ class CommitQueue implements Engine {
 
   #commitInSlices(queued: Queued, plan: SlicedPlan<unknown>): void {
     const { storage, clock, gate } = this.#options, before = storage.log.last, outcomes: Outcome[] = [];
+    const rules = this.#rules;
     let leadership: Leadership | null = null;
     const begin = (tx: WriteTransaction, wallMs: WallMs) => this.#beginRun(tx, leadership = gate(), wallMs);
     writeInSlices(storage, clock, {
       *slices(tx) {
         const wallMs = clock.wall(), written = begin(tx, wallMs);
-        const value = yield* plan.slices(tx, wallMs);
-        outcomes.push({ value, position: tx.position, wrote: !samePosition(written, tx.position) });
-        if (samePosition(written, tx.position)) throw new NothingToCommit();
+        const value = yield* plan.slices(rules.over(tx), wallMs);
+        const wrote = !samePosition(written, tx.position);
+        outcomes.push({ value, position: tx.position, wrote: wrote || plan.asWrite === true });
+        if (!wrote) throw new NothingToCommit();
       },
       beforeCommit: () => {
         if (gate().run !== leadership?.run) throw new DfdbError("not_leader", "The leadership has changed");
@@ -308,8 +312,8 @@ class CommitQueue implements Engine {
       assert("run" in plan, "a sliced plan is alone in its transaction");
       const last = tx.position;
       try {
-        const value = plan.run(tx, wallMs), position = tx.position;
-        outcomes.push({ value, position, wrote: position !== last });
+        const value = plan.run(this.#rules.over(tx), wallMs), position = tx.position;
+        outcomes.push({ value, position, wrote: position !== last || plan.asWrite === true });
       } catch (error) {
         // Thrown after an append: the transaction holds a part of the plan and cannot be kept.
         if (!(error instanceof DfdbError) || !samePosition(last, tx.position)) throw error;

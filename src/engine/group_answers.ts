@@ -11,7 +11,7 @@ export interface Answer {
   readonly reject: (error: unknown) => void;
 }
 
-/** `wrote`: the plan's own entries are in the log. */
+/** `wrote`: the plan's own entries are in the log, or it is answered as if they were. */
 export type Outcome =
   | { readonly value: unknown; readonly position: Position; readonly wrote: boolean }
   | { readonly error: unknown };
@@ -38,10 +38,11 @@ export class GroupAnswers {
   /** After COMMIT, in its macrotask: tells the new end of the log and answers, those that wrote when the followers have it. */
   committed(group: readonly Answer[], outcomes: readonly Outcome[], before: Position, after: Position): void {
     const unchanged = samePosition(before, after);
-    const lost = unchanged ? null : this.#options.stillLeads();
-    const wait = unchanged || lost !== null ? null : this.#options.replicated(after);
+    const asWrites = !unchanged || outcomes.some((outcome) => "wrote" in outcome && outcome.wrote);
+    const lost = asWrites ? this.#options.stillLeads() : null;
+    const wait = !asWrites || lost !== null ? null : this.#options.replicated(after);
     // The followers have to get it before they can hold it; without a wait the clients come first.
-    if (wait !== null) this.#options.committed.emit(after);
+    if (wait !== null && !unchanged) this.#options.committed.emit(after);
     const waiting: (() => void)[] = [], rejects: Answer["reject"][] = [];
     group.forEach(({ resolve, reject }, i) => {
       const outcome = outcomes[i];

@@ -13,6 +13,8 @@ export interface Plan<Value> {
   readonly bytes: number;
   /** The run's `term` entry is kept even when nothing else is written. */
   readonly beginsRun?: boolean;
+  /** Answered as a write is, also where it appends nothing: what it found may be a write that waits for followers still. */
+  readonly asWrite?: boolean;
   run(tx: WriteTransaction, wallMs: WallMs): Value;
 }
 
@@ -22,6 +24,8 @@ export interface Plan<Value> {
  */
 export interface SlicedPlan<Value> {
   readonly bytes: number;
+  /** As in {@linkcode Plan}. */
+  readonly asWrite?: boolean;
   slices(tx: WriteTransaction, wallMs: WallMs): Generator<void, Value, void>;
 }
 

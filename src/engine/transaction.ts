@@ -3,6 +3,7 @@
  * what the ones before have made; the entry holds the net effect, each document at most once, so that whoever reads it
  * (a follower, a rescued tail, a feed) finds one change with the change before it.
  */
+import { utf8Text } from "../base/bytes.ts";
 import type { CollectionNumber, DocumentId, Seq, WallMs } from "../base/ids.ts";
 import { seqOf } from "../base/ids.ts";
 import { DfdbError } from "../base/errors.ts";
@@ -11,6 +12,9 @@ import type { Operation } from "../document/operation.ts";
 import { Slice } from "../storage/entry_codec.ts";
 import type { WriteTransaction } from "../storage/storage.ts";
 import { checkCollections } from "./commands.ts";
+import type { DeleteByField } from "./delete_by_field.ts";
+import { fieldCondition, holdsFor, noInputs } from "./delete_by_field.ts";
+import { matchesIn } from "./matches_in.ts";
 import type { Plan, SlicedPlan } from "./plan.ts";
 
 /** One write of a transaction; `body` as in the `put` operation. */
@@ -23,8 +27,14 @@ export type TransactionOperation =
   }
   | { readonly op: "delete"; readonly collection: string; readonly id: DocumentId };
 
+/** One write of a batch. */
+export type BatchOperation = TransactionOperation | DeleteByField;
+
 /** For each operation whether the document was there before it. */
 export type TransactionOutcome = readonly boolean[];
+
+/** The same; of `deleteByField` how many were. */
+export type BatchOutcome = readonly (boolean | number)[];
 
 /** What is to become of one document. */
 interface Change {
@@ -33,6 +43,8 @@ interface Change {
   readonly previous: Seq;
   /** Null: it does not exist. */
   body: Uint8Array | null;
+  /** Place of the operation that changed it last. */
+  by: number;
 }
 
 /** One collection that the transaction names; `number` null: there is none of this name. */
@@ -44,26 +56,42 @@ interface Touched {
 
 const overhead = 256;
 
+/** An entry takes at least so many bytes for a document. */
+const changesMax = limits.entryBytesMax / 8;
+
 /**
  * Throws `duplicate_key` (an insert of what exists), `not_found` (a replace of what does not), `payload_too_large` (more
  * than an entry may hold), each with `failedOpIndex`: the operation, or their number when all of them are to blame. A
- * delete of what does not exist is none.
+ * delete of what does not exist is none. `inTime` is called while `deleteByField` looks for documents, and throws when that takes too long.
  */
 export function transaction(
   operations: readonly TransactionOperation[],
-): Plan<TransactionOutcome> | SlicedPlan<TransactionOutcome> {
-  let bytes = 0;
+): Plan<TransactionOutcome> | SlicedPlan<TransactionOutcome>;
+export function transaction(
+  operations: readonly BatchOperation[],
+  inTime: () => void,
+): Plan<BatchOutcome> | SlicedPlan<BatchOutcome>;
+export function transaction(
+  operations: readonly BatchOperation[],
+  inTime: () => void = () => {},
+): Plan<BatchOutcome> | SlicedPlan<BatchOutcome> {
+  let bytes = 0, searches = false;
   for (const operation of operations) {
-    bytes += overhead + (operation.op === "delete" ? 0 : operation.body.length);
+    bytes += overhead + ("body" in operation ? operation.body.length : 0);
+    searches ||= operation.op === "deleteByField";
   }
-  if (operations.length > limits.sliceOperations || bytes > limits.sliceBytes) {
-    return { bytes, slices: (tx, wallMs) => carriedOut(tx, operations, wallMs) };
+  if (searches || operations.length > limits.sliceOperations || bytes > limits.sliceBytes) {
+    return { bytes, slices: (tx, wallMs) => carriedOut(tx, operations, wallMs, inTime) };
   }
   return {
     bytes,
     run(tx, wallMs) {
-      const { changes, found } = taken(decided(tx, operations)), effects = netEffects(tx, changes);
-      if (effects.length > 0) tx.append(effects, wallMs);
+      const { changes, found } = taken(decided(tx, operations, inTime)), effects = netEffects(tx, changes);
+      try {
+        if (effects.length > 0) tx.append(effects, wallMs);
+      } catch (error) {
+        throw blamed(error, changes);
+      }
       return found;
     },
   };
@@ -71,16 +99,17 @@ export function transaction(
 
 function* carriedOut(
   tx: WriteTransaction,
-  operations: readonly TransactionOperation[],
+  operations: readonly BatchOperation[],
   wallMs: WallMs,
-): Generator<void, TransactionOutcome, void> {
-  const { changes, found } = yield* decided(tx, operations), effects = netEffects(tx, changes);
+  inTime: () => void,
+): Generator<void, BatchOutcome, void> {
+  const { changes, found } = yield* decided(tx, operations, inTime), effects = netEffects(tx, changes);
   try {
     if (effects.length > 0) yield* tx.appendInSlices(effects, wallMs);
   } catch (error) {
     throw error instanceof DfdbError && error.code === "payload_too_large"
       ? failed(error.code, error.message, operations.length)
-      : error;
+      : blamed(error, changes);
   }
   return found;
 }
@@ -95,17 +124,23 @@ export function taken<Value>(steps: Generator<void, Value, void>): Value {
 
 interface Decided {
   readonly changes: readonly Touched[];
-  readonly found: boolean[];
+  readonly found: (boolean | number)[];
 }
 
 /** Carries the operations out in memory; yields after each slice. */
 function* decided(
   tx: WriteTransaction,
-  operations: readonly TransactionOperation[],
+  operations: readonly BatchOperation[],
+  inTime: () => void,
 ): Generator<void, Decided, void> {
-  const collections = new Map<string, Touched>(), found: boolean[] = [], slice = new Slice();
+  const collections = new Map<string, Touched>(), found: Decided["found"] = [], slice = new Slice();
   for (const [index, operation] of operations.entries()) {
-    const { op, id } = operation, touched = touchedBy(tx, collections, operation.collection);
+    const touched = touchedBy(tx, collections, operation.collection);
+    if (operation.op === "deleteByField") {
+      found.push(yield* deletedByField(tx, touched, operation, index, inTime));
+      continue;
+    }
+    const { op, id } = operation;
     let change = touched.changes.get(id);
     const exists = change === undefined ? undefined : change.body !== null;
     const previous = change?.previous ??
@@ -119,13 +154,53 @@ function* decided(
     }
     found.push(there);
     if (op !== "delete" || there) {
-      change ??= { id, previous, body: null };
+      change ??= { id, previous, body: null, by: index };
       change.body = op === "delete" ? null : operation.body;
+      change.by = index;
       touched.changes.set(id, change);
     }
     if (slice.full(0)) yield;
   }
   return { changes: [...collections.values()], found };
+}
+
+/** Deletes what the operations before have written, and what is stored and they have not touched; returns how many. */
+function* deletedByField(
+  tx: WriteTransaction,
+  { name, number, changes }: Touched,
+  operation: DeleteByField,
+  index: number,
+  inTime: () => void,
+): Generator<void, number, void> {
+  const condition = fieldCondition(operation), slice = new Slice();
+  let count = 0;
+  for (const change of changes.values()) {
+    const { id, body } = change;
+    if (body !== null && holdsFor(condition, id, utf8Text(body))) {
+      change.body = null;
+      change.by = index;
+      count++;
+    }
+    if (!slice.full(body?.length ?? 0)) continue;
+    inTime();
+    yield;
+  }
+  if (number === null) return count;
+  const search = matchesIn(tx, name, condition, noInputs);
+  let step = search.next();
+  for (; step.done !== true; step = search.next()) {
+    inTime();
+    yield;
+  }
+  for (const { id, seq } of step.value) {
+    if (changes.has(id)) continue;
+    if (changes.size >= changesMax) {
+      throw failed("payload_too_large", "It deletes more documents than an entry of the log may hold", index);
+    }
+    changes.set(id, { id, previous: seq, body: null, by: index });
+    count++;
+  }
+  return count;
 }
 
 function touchedBy(tx: WriteTransaction, collections: Map<string, Touched>, name: string): Touched {
@@ -155,6 +230,34 @@ function netEffects(tx: WriteTransaction, changes: readonly Touched[]): Operatio
     }
   }
   return effects;
+}
+
+/** What the database says of one operation of the entry, said of the operation that it came from. */
+function blamed(error: unknown, changes: readonly Touched[]): unknown {
+  if (!(error instanceof DfdbError)) return error;
+  const { operation: place, ...details } = error.details;
+  if (typeof place !== "number") return error;
+  const index = originOf(changes, place);
+  if (index === null) return error;
+  return new DfdbError(error.code, error.message, {
+    details: { ...details, failedOpIndex: index },
+    cause: error,
+  });
+}
+
+/** Counts as {@linkcode netEffects} does; null: the collection's own operation, or nothing of ours. */
+function originOf(changes: readonly Touched[], place: number): number | null {
+  let at = 0;
+  for (const { number, changes: documents } of changes) {
+    let created = number !== null;
+    for (const { previous, body, by } of documents.values()) {
+      if (body === null && previous === 0) continue;
+      if (!created) at++;
+      created = true;
+      if (at++ === place) return by;
+    }
+  }
+  return null;
 }
 
 function failed(

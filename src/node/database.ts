@@ -15,6 +15,7 @@ import { silence } from "../cluster/authority.ts";
 import { etcdAuthority } from "../cluster/authority/etcd.ts";
 import { parseAuthority } from "../cluster/authority/setting.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { Queries } from "../engine/query_types.ts";
 import { engine as makeEngine } from "../engine/engine.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { NodeStore, Storage } from "../storage/storage.ts";
@@ -26,6 +27,8 @@ import { epochAfter, epochNote, keptState } from "./kept_state.ts";
 import { knownNodes } from "./known_nodes.ts";
 import { maintenance } from "./maintenance.ts";
 import { mirrors } from "./mirrors.ts";
+import { nodeQueries } from "./node_queries.ts";
+import { rememberedSweeper } from "./remembered_sweeper.ts";
 import type { ReplicationParts } from "./replication.ts";
 import type { Replication } from "./replication_control.ts";
 import { startReplication } from "./replication_control.ts";
@@ -39,6 +42,8 @@ import { startRole } from "./start_role.ts";
 import type { StallMonitor } from "./stall_monitor.ts";
 import { stallMonitor } from "./stall_monitor.ts";
 import { tlsOf } from "./tls_settings.ts";
+import type { TtlSweeper } from "./ttl_sweeper.ts";
+import { ttlSweeper } from "./ttl_sweeper.ts";
 import type { Undo } from "./undo.ts";
 import { unwind } from "./undo.ts";
 import { runTask } from "./tasks.ts";
@@ -71,6 +76,9 @@ export interface NodeDatabase extends Omit<ReplicationParts, "resync"> {
   readonly snapshots: Snapshots;
   readonly replication: Replication;
   readonly stalls: StallMonitor;
+  readonly ttl: TtlSweeper;
+  readonly queries: Queries;
+  readonly paths: DatabasePaths;
   /** Resolves with why the node cannot go on (the disk failed in a commit). Never resolves otherwise. */
   readonly failed: Promise<DfdbError>;
   /** Tells followers, finishes what is queued, flushes, closes. Idempotent. */
@@ -153,6 +161,9 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
       onFatal: fail,
     }),
   );
+  const ttl = ttlSweeper({ storage, engine, clock, logger, role });
+  undo.push(() => ttl.close());
+  undo.push(rememberedSweeper({ storage, engine, clock, logger, role }));
   const behind = behindFollowers({
     role,
     kept,
@@ -214,8 +225,19 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
     const timer = clock.timer(limits.shutdownMs / 4, () => replicating.acks?.close());
     await engine.close().finally(() => timer.cancel());
   });
+  const queries = nodeQueries({ runtime, settings, storage, engine, dataPath: paths.data, logger });
+  undo.push(() => queries.close());
   let closing: Promise<void> | null = null;
-  return { ...parts, replication: replicating, stalls, failed, close: () => (closing ??= unwind(undo)) };
+  return {
+    ...parts,
+    replication: replicating,
+    stalls,
+    ttl,
+    queries,
+    paths,
+    failed,
+    close: () => (closing ??= unwind(undo)),
+  };
 }
 
 async function openFiles(

@@ -6,7 +6,7 @@ import type { ConnectedFollower } from "../replication/types.ts";
 import type { Term } from "../storage/log.ts";
 import { parsePosition } from "../storage/position_text.ts";
 import type { NodeDatabase } from "./database.ts";
-import { Documents } from "./embedded_documents.ts";
+import { QueriedDocuments } from "./embedded_queries.ts";
 import type { Given } from "./giving.ts";
 import type { FollowerLastSeqProbe } from "./planned_handover.ts";
 import { statusOf } from "./replication_status.ts";
@@ -44,7 +44,7 @@ export interface Promoted {
 }
 
 /** An open database inside this process. Close it before the process ends. */
-export class EmbeddedDatabase extends Documents {
+export class EmbeddedDatabase extends QueriedDocuments {
   readonly #database: NodeDatabase;
   #onPromoted: ((port: number) => void) | null = null;
 

@@ -3,9 +3,10 @@ import { utf8 } from "../base/bytes.ts";
 import { DfdbError } from "../base/errors.ts";
 import type { DocumentId, Seq } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
+import { readPatch } from "../document/conditions.ts";
 import type { DocumentBody } from "../document/json_text.ts";
 import { documentBody } from "../document/json_text.ts";
-import { collectionName, documentId } from "../document/names.ts";
+import { collectionName, documentId, isReservedName } from "../document/names.ts";
 import { newDocumentIds } from "../document/new_id.ts";
 import type { BulkOutcome, Precondition, Written } from "../engine/commands.ts";
 import {
@@ -15,6 +16,7 @@ import {
   insertDocument,
   putDocument,
 } from "../engine/commands.ts";
+import { patchDocument } from "../engine/edits.ts";
 import type { TransactionOperation } from "../engine/transaction.ts";
 import { transaction } from "../engine/transaction.ts";
 import { documentText } from "../http/document_text.ts";
@@ -118,7 +120,8 @@ export class Documents {
   /** Names and sizes, without counting. */
   collections(): readonly { readonly name: string; readonly documents: number }[] {
     return this.#database.storage.read((view) =>
-      view.collections().map(({ name, documents }) => ({ name, documents }))
+      view.collections().filter(({ name }) => !isReservedName(name))
+        .map(({ name, documents }) => ({ name, documents }))
     );
   }
 
@@ -138,6 +141,30 @@ export class Documents {
     const name = collectionName(collection), wanted = documentId(id), sent = this.#sent(document);
     const written = { id: sameId(sent.id, wanted), body: sent.body };
     return await this.#write(putDocument(name, written, this.#demanded(condition)));
+  }
+
+  /**
+   * Changes a part: members of `change` replace (null removes, objects are merged), or `{$ops: [{field, op, value}]}` with `set`, `inc`,
+   * `dec`, `unset`. Resolves with the document as it is then. Rejects with `not_found`, and as `PATCH` does.
+   */
+  async patch(
+    collection: string,
+    id: string,
+    change: object,
+    condition: WriteCondition = {},
+  ): Promise<DocumentRead> {
+    const { settings: { documentBytesMax, nestingMax }, engine, storage } = this.#database;
+    const name = collectionName(collection), wanted = documentId(id), sent = jsonBytes(change);
+    const documentBytes = storage.read((view) => {
+      const info = view.collection(name);
+      return info === null ? 0 : view.document(info.number, wanted)?.body.length ?? 0;
+    });
+    const patch = readPatch(sent, nestingMax);
+    const edit = { collection: name, id: wanted, conditions: [], patch, bytes: sent.length, documentBytes };
+    const limits = { bytesMax: documentBytesMax, nestingMax };
+    const { value } = await engine.submit(patchDocument(edit, this.#demanded(condition), limits));
+    const text = documentText(value, etagText(storage.log.terms, value.seq));
+    return JSON.parse(text) as DocumentRead;
   }
 
   /** Rejects with `not_found` when there is none. */
@@ -217,13 +244,7 @@ export class Documents {
 
   #sent(document: object): DocumentBody {
     const { documentBytesMax, nestingMax } = this.#database.settings;
-    let text: string | undefined;
-    try {
-      text = JSON.stringify(document);
-    } catch (cause) {
-      throw new DfdbError("bad_request", "The document cannot be written as JSON", { cause });
-    }
-    return documentBody(utf8(text ?? ""), { bytesMax: documentBytesMax, nestingMax });
+    return documentBody(jsonBytes(document), { bytesMax: documentBytesMax, nestingMax });
   }
 
   #demanded({ ifMatch }: WriteCondition): Precondition {
@@ -237,6 +258,14 @@ export class Documents {
         details: { expected: ifMatch, actual: etag },
       });
     };
+  }
+}
+
+function jsonBytes(value: object): Uint8Array {
+  try {
+    return utf8(JSON.stringify(value) ?? "");
+  } catch (cause) {
+    throw new DfdbError("bad_request", "The document cannot be written as JSON", { cause });
   }
 }
 

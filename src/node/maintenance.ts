@@ -26,7 +26,7 @@ export interface MaintenanceOptions {
 }
 
 /**
- * Checkpoints, frees dropped collections and trims the log: after commits, and once a minute for what is too old.
+ * Checkpoints, frees dropped collections and indexes, fills indexes and trims the log: after commits, and once a minute for what is too old.
  * Each slice has a macrotask of its own. Returns what stops it; resolves when no worker is at it any more.
  */
 export function maintenance(options: MaintenanceOptions): () => Promise<void> {
@@ -101,7 +101,7 @@ function slices(
   let now: WallMs | null = null;
   const next = (): boolean => {
     checkpoint();
-    const dropped = storage.reclaim();
+    const dropped = storage.reclaim(), building = storage.buildSlice();
     const hold = held?.();
     const more = storage.trimLog({
       ...(hold === undefined ? {} : { hold: { from: hold.from, bytesMax: logBytesMax + hold.bytes } }),
@@ -109,7 +109,7 @@ function slices(
       age: now === null ? null : { msMax: logAgeMs, now },
     });
     if (!more) now = null;
-    return dropped || more;
+    return dropped || building || more;
   };
   return Object.assign(next, { lookAtAge: () => void (now = wallNow()) });
 }

@@ -72,6 +72,10 @@ export class RescueText {
     if (kind === "createCollection" || kind === "dropCollection") {
       return `${JSON.stringify({ ...where, ...rest })}\n`;
     }
+    if (kind === "createIndex" || kind === "dropIndex") {
+      const { kind: _, collection: __, ...index } = operation;
+      return `${JSON.stringify({ ...where, ...rest, index })}\n`;
+    }
     const { id, previous } = operation;
     if (this.#documents?.add(`${number}/${id}`).size === documentsMax) this.#documents = null;
     const before = previous === 0 ? null : etagText(this.#terms, seqOf(previous));

@@ -54,7 +54,7 @@ const endSchema = v.object({
 const operationSchema = v.object({
   seq: whole,
   term: v.object({ epoch: whole, run }),
-  op: v.picklist(["put", "delete", "createCollection", "dropCollection", "term"]),
+  op: v.picklist(["put", "delete", "createCollection", "dropCollection", "term", "createIndex", "dropIndex"]),
   /** Null: it was dropped later in the tail, and its name is not known. */
   collection: v.optional(v.nullable(v.string())),
   number: v.optional(whole),

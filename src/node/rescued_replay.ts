@@ -1,5 +1,6 @@
 /** Brings rescued operations into another history: compare-and-set over HTTP, nothing that others wrote since is overwritten unasked. */
 import { DfdbError } from "../base/errors.ts";
+import { rememberedCollection } from "../engine/remembered.ts";
 import type { Files } from "../runtime/files.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Current, RemoteDocuments } from "./remote_documents.ts";
@@ -97,6 +98,8 @@ async function fold(files: Files, path: string): Promise<{ documents: Folded[]; 
     if (op === "dropCollection") gone.set(number, collection);
     if (op === "createCollection" && collection !== null) created.add(collection.toLowerCase());
     if (op !== "put" && op !== "delete") continue;
+    // Answers to requests of that history: whoever asks again is answered by this one.
+    if (collection === rememberedCollection) continue;
     const key = `${number}/${id}`, { offset, length, doc } = operation;
     const known = folded.get(key), before = known === undefined ? previous : known.before;
     // Of its text only whether there is one is remembered.

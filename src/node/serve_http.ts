@@ -1,9 +1,12 @@
 /** Serves the HTTP API of this node: what the API needs of the other parts, and the limits of the server. */
 import type { MonotonicMs } from "../base/ids.ts";
 import { httpApp } from "../http/app.ts";
+import { Feeds } from "../http/feeds.ts";
 import type { NodeControl, NodeView } from "../http/types.ts";
 import type { HttpHandler, HttpLimits, HttpServer } from "../runtime/http_host.ts";
+import { admin } from "./admin.ts";
 import type { NodeDatabase } from "./database.ts";
+import { liveConfig } from "./live_config.ts";
 import { readiness } from "./readiness.ts";
 import { statusOf } from "./replication_status.ts";
 import type { Settings } from "./settings.ts";
@@ -13,7 +16,7 @@ import { version } from "./version.ts";
 /** Throws `port_in_use` when the HTTP port is taken. */
 export async function serveHttp(database: NodeDatabase, startedAt: MonotonicMs): Promise<HttpServer> {
   const { runtime, settings, tls } = database;
-  const { handler, close } = httpHandler(database, startedAt);
+  const { handler, endFeeds, close } = httpHandler(database, startedAt);
   const server = await runtime.http.serve({
     hostname: settings.bindAll ? "0.0.0.0" : "127.0.0.1",
     port: settings.port,
@@ -25,18 +28,19 @@ export async function serveHttp(database: NodeDatabase, startedAt: MonotonicMs):
     hostname: server.hostname,
     port: server.port,
     async close(graceMs) {
+      endFeeds();
       await server.close(graceMs);
       await close();
     },
   };
 }
 
-/** The API without a port. `close` before the database is closed. */
+/** The API without a port. `endFeeds` first, or their clients are waited for; `close` before the database is closed. */
 export function httpHandler(
   database: NodeDatabase,
   startedAt: MonotonicMs,
-): { readonly handler: HttpHandler; close(): Promise<void> } {
-  const { runtime, settings, logger, storage, engine, replication } = database;
+): { readonly handler: HttpHandler; endFeeds(): void; close(): Promise<void> } {
+  const { runtime, settings, logger, storage, engine, replication, paths } = database;
   const { clock, random, workers } = runtime;
   const verifier = verify({
     storage,
@@ -45,21 +49,50 @@ export function httpHandler(
     committed: engine.committed,
     following: () => replication.following,
   });
+  const feeds = new Feeds({ storage, committed: engine.committed, clock });
+  const administration = admin({
+    runtime,
+    storage,
+    engine,
+    dataPath: paths.data,
+    folder: paths.snapshots,
+    config: liveConfig({
+      settings,
+      dataDir: runtime.files.directory(paths.data),
+      httpUrl: database.httpUrl,
+      crypto: runtime.crypto,
+      storage,
+      sync: database.sync,
+      onSync: () => replication.acks?.recheck(),
+    }),
+    logger,
+  });
   const handler = httpApp({
     storage,
     engine,
     clock,
     random,
+    crypto: runtime.crypto,
     logger,
     node: nodeView(database, startedAt),
     control: nodeControl(database),
     verify: verifier,
+    queries: database.queries,
+    ttl: database.ttl,
+    admin: administration,
+    feeds,
     security: { apiKey: settings.apiKey },
     limits: settings,
     fetch: runtime.fetch,
     forwardWrites: settings.forwardWrites,
   });
-  return { handler, close: () => verifier.close() };
+  return {
+    handler,
+    endFeeds: () => feeds.close(),
+    async close() {
+      await Promise.all([verifier.close(), administration.close()]);
+    },
+  };
 }
 
 function nodeView(database: NodeDatabase, startedAt: MonotonicMs): NodeView {

@@ -1,5 +1,6 @@
 /** Everything that runs in a worker thread, by name. Kept light: each thread loads what this file imports. */
-import type { RunOptions, TaskContext, Tasks, Workers } from "../runtime/workers.ts";
+import { queryResident } from "../engine/query_messages.ts";
+import type { Residents, RunOptions, TaskContext, Tasks, Workers } from "../runtime/workers.ts";
 import type { ChecksumInput, ContentChecksum } from "../storage/sqlite/checksum.ts";
 import { checksum } from "../storage/sqlite/checksum.ts";
 import { checkpointFile } from "../storage/sqlite/checkpoint_task.ts";
@@ -8,9 +9,11 @@ import { copyDatabase } from "../storage/sqlite/copy_database.ts";
 import { installSnapshot } from "../storage/sqlite/install_snapshot.ts";
 import type { SnapshotOrder } from "../storage/sqlite/make_snapshot.ts";
 import { makeSnapshot } from "../storage/sqlite/make_snapshot.ts";
+import { verifyIndexes } from "../storage/sqlite/verify_indexes.ts";
 import { verifyLog } from "../storage/sqlite/verify_log.ts";
 import type { QuickCheck } from "../storage/sqlite/quick_check.ts";
 import { quickCheck } from "../storage/sqlite/quick_check.ts";
+import { queryThread } from "./query_thread.ts";
 
 /** Name → task. A connection is opened and closed inside `hold`. */
 export const tasks = {
@@ -28,8 +31,13 @@ export const tasks = {
     context.hold(() => copyDatabase(input)),
   "sqlite.checkpoint": (input: { readonly path: string }, context: TaskContext) =>
     context.hold(() => checkpointFile(input)),
+  "sqlite.verifyIndexes": (input: { readonly path: string }, context: TaskContext) =>
+    verifyIndexes(input, context),
   "sqlite.verifyLog": (input: { readonly path: string }, context: TaskContext) => verifyLog(input, context),
 } satisfies Tasks;
+
+/** Name → what lives in a thread that stays. */
+export const residents = { [queryResident]: queryThread } satisfies Residents;
 
 type Table = typeof tasks;
 

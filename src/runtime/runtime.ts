@@ -6,6 +6,7 @@ import type { MonotonicMs, WallMs } from "../base/ids.ts";
 import type { Certificates } from "./certificates.ts";
 import type { HttpHost } from "./http_host.ts";
 import type { Net } from "./net.ts";
+import type { Terminal } from "./terminal.ts";
 import type { Files } from "./files.ts";
 import type { Workers } from "./workers.ts";
 
@@ -71,6 +72,7 @@ export interface ProcessHost {
   readonly stdoutIsTerminal: boolean;
   /** Characters in a line of the terminal; null when it does not tell, or there is none. */
   readonly columns: number | null;
+  readonly terminal: Terminal;
   /** Calls `run` at every SIGINT and SIGTERM until the returned function is called. */
   onStopSignal(run: (signal: "SIGINT" | "SIGTERM") => void): () => void;
   /** Resident memory, bytes. */

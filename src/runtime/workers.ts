@@ -1,3 +1,5 @@
+import type { DfdbError } from "../base/errors.ts";
+
 /**
  * Long synchronous work away from the main thread. A task is a named function in a table that the program is built
  * with (`src/node/tasks.ts`): no file names, so that it works from sources, from `dist/` and inside one executable.
@@ -11,6 +13,31 @@ export interface Workers {
    * died), or with the reason of `signal`.
    */
   run<Output>(task: string, input: unknown, options?: RunOptions): Promise<Output>;
+  /**
+   * Starts a thread that stays, with the resident of that name in it, and talks with it in messages, which are structured clones. Its failure
+   * to start is told by `onEnd`, as its end.
+   */
+  open(resident: string, input: unknown, options: OpenOptions): OpenThread;
+}
+
+export interface OpenOptions {
+  /** What the resident posts, in order. Must not throw. */
+  readonly onMessage: (message: unknown) => void;
+  /**
+   * Called once, last, when the thread is gone and what it had open is closed. Null: it was told to end. Else what it threw as a
+   * DfdbError of the same code (`internal` if it was none or if the thread died).
+   */
+  readonly onEnd: (error: DfdbError | null) => void;
+}
+
+export interface OpenThread {
+  /** Nothing comes of it once the thread was told to end, or has ended. */
+  post(message: unknown): void;
+  /**
+   * The resident closes what it has open when it has finished the message that it is at: no thread is cut while it has a
+   * connection ({@linkcode TaskContext.hold} says why).
+   */
+  end(): void;
 }
 
 export interface RunOptions {
@@ -41,6 +68,18 @@ export interface TaskContext {
 
 /** One entry of a table of tasks. May answer later, but `hold` is for what is synchronous. */
 export type Task = (input: never, context: TaskContext) => unknown;
+
+/** What lives in a thread that stays. One call at a time; when one throws, `close` is called and the thread is gone. */
+export interface Resident {
+  receive(message: unknown): void;
+  close(): void;
+}
+
+/** One entry of a table of residents; `post` reports to who opened it. */
+export type OpenResident = (input: never, post: (message: unknown) => void) => Resident;
+
+/** Name → how it begins. */
+export type Residents = Readonly<Record<string, OpenResident>>;
 
 /** Name → task. */
 export type Tasks = Readonly<Record<string, Task>>;

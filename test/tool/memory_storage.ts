@@ -112,7 +112,15 @@ export function memoryStorage(): MemoryStorage {
       logBytes: 0,
       logFirstMs: null,
       collectionsDropped: 0,
+      indexesBuilding: 0,
     }),
+    prepareIndex: () => {
+      throw new Error("indexes are not kept in memory");
+    },
+    buildSlice: () => false,
+    built: () => null,
+    abandonIndex: () => {},
+    rebuildIndex: () => {},
     close: () => {},
   };
 }
@@ -135,6 +143,18 @@ function viewOf(state: State): ReadView {
     get position() {
       return state.position;
     },
+    // Any write may have changed anything.
+    get version() {
+      return state.position.seq;
+    },
+    get settingsVersion() {
+      return state.position.seq;
+    },
+    indexes: () => [],
+    select: () => {
+      throw new Error("there is no SQL in memory");
+    },
+    explain: () => [],
     collections: () => state.collections,
     collection: (name) =>
       state.collections.find((info) => info.name.toLowerCase() === name.toLowerCase()) ?? null,
@@ -187,7 +207,7 @@ function applyTo(state: State, operation: Operation, seq: Seq, wallMs: WallMs): 
     state.collections.push({ number: operation.collection, name: operation.name, documents: 0 });
   } else if (operation.kind === "dropCollection") {
     state.collections = state.collections.filter(({ number }) => number !== operation.collection);
-  } else {
+  } else if (operation.kind === "put" || operation.kind === "delete") {
     const key = keyOf(operation.collection, operation.id);
     const before = state.documents.get(key);
     const change = operation.kind === "put" ? (before === undefined ? 1 : 0) : -1;

@@ -1,13 +1,16 @@
 /** Documents and indexes in SQLite as the storage keeps them, to run compiled statements on. */
+import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import type { Select, Step } from "../../src/query/ast.ts";
 import type { QueryCatalog, QueryCollection } from "../../src/query/catalog.ts";
 import { compileMatches, compileSelect } from "../../src/query/compile.ts";
 import type { Inputs, QueryParameters, SqlValue } from "../../src/query/compile_slots.ts";
+import { lookFunction } from "../../src/query/compile_slots.ts";
 import { parse } from "../../src/query/parse.ts";
 import { jsonPath, pathKey } from "../../src/query/path_sql.ts";
 import { countPlanName, planName } from "../../src/query/plan_name.ts";
 import { rowWriter } from "../../src/query/result_rows.ts";
+import { isStepwise } from "../../src/query/stepwise.ts";
 import { eachStep, valuesAt } from "../../src/document/json_find.ts";
 
 export interface IndexSample {
@@ -33,8 +36,10 @@ export class QueryDatabase implements Disposable {
   readonly #db = new DatabaseSync(":memory:");
   readonly #collections = new Map<string, QueryCollection>();
   #tables = 0;
+  #asked = 0;
 
   constructor(...samples: readonly CollectionSample[]) {
+    this.#db.function(lookFunction, () => 1);
     for (const sample of samples) this.#add(sample);
   }
 
@@ -53,7 +58,7 @@ export class QueryDatabase implements Disposable {
     };
   }
 
-  /** Runs a SELECT. */
+  /** Runs a SELECT; some of them, to compare, once more as worker threads do. */
   select(text: string, parameters: QueryParameters = [], scanning = false): Answer {
     const compiled = compileSelect(parse(text) as Select, this.catalog(scanning), parameters);
     if (compiled.kind === "count") {
@@ -63,11 +68,17 @@ export class QueryDatabase implements Disposable {
     }
     const values = compiled.values(inputsOf(parameters));
     const write = rowWriter(compiled.shape, (seq) => `e${seq}`);
-    return {
-      rows: this.run(compiled.sql, values).map((cells) => write(cells)),
-      plan: planName(compiled.plan, this.explain(compiled.sql, values)),
-      sql: compiled.sql,
-    };
+    const rows = this.run(compiled.sql, values).map((cells) => write(cells));
+    const details = this.explain(compiled.sql, values);
+    if (compiled.stepwise === "flow") assert.ok(isStepwise("flow", details), `${text}: ${details}`);
+    else if (this.#asked++ % 4 === 0) {
+      const looking = compileSelect(parse(text) as Select, this.catalog(scanning), parameters, true);
+      assert.ok(looking.kind === "rows");
+      if (compiled.stepwise === null) assert.ok(looking.sql.includes(lookFunction), text);
+      const looked = this.run(looking.sql, looking.values(inputsOf(parameters)));
+      assert.deepEqual(looked.map((cells) => write(cells)), rows, text);
+    }
+    return { rows, plan: planName(compiled.plan, details), sql: compiled.sql };
   }
 
   /** The ids that `SELECT * FROM collection WHERE ...` means, by way of UPDATE and DELETE. */

@@ -22,6 +22,9 @@ export function inlineWorkers(before: (task: string) => Promise<void> | void = (
       if (task === undefined) throw new Error(`no task ${name}`);
       return await task(input as never, context) as Output;
     },
+    open: () => {
+      throw new Error("no residents here");
+    },
   };
 }
 

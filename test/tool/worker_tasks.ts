@@ -3,7 +3,7 @@ import process from "node:process";
 import { DatabaseSync } from "node:sqlite";
 import { answerTask } from "../../adapters/shared/task_thread.ts";
 import { DfdbError } from "../../src/base/errors.ts";
-import type { TaskContext, Tasks } from "../../src/runtime/workers.ts";
+import type { Resident, Residents, TaskContext, Tasks } from "../../src/runtime/workers.ts";
 import { limits } from "../../src/base/limits.ts";
 
 function spin(ms: number): number {
@@ -76,7 +76,37 @@ export const testTasks = {
   readUntilStopped,
 } satisfies Tasks;
 
+/** Counts, keeps a read transaction open, says what it is told to. */
+function talker(
+  { path, greeting }: { readonly path: string | null; readonly greeting: string },
+  post: (message: unknown) => void,
+): Resident {
+  const db = path === null ? null : new DatabaseSync(path, { readOnly: true });
+  db?.exec("BEGIN");
+  db?.prepare("SELECT count(*) FROM t").get();
+  post(greeting);
+  let count = 0;
+  return {
+    receive(message) {
+      if (message === "refuse") throw new DfdbError("disk_full", "no room", { details: { count } });
+      if (message === "exit") process.exit(3);
+      if (message === "spin") spin(200);
+      post({ message, count: ++count });
+    },
+    close() {
+      db?.close();
+    },
+  };
+}
+
+export const testResidents = {
+  talker,
+  broken: () => {
+    throw new TypeError("a bug");
+  },
+} satisfies Residents;
+
 /** For the option `workerMain` of a runtime. */
 export const testWorkerMain: string = import.meta.url;
 
-void answerTask(testTasks, testWorkerMain);
+void answerTask(testTasks, testWorkerMain, testResidents);

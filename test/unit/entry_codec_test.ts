@@ -32,10 +32,18 @@ function plain(operation: Operation): unknown[] {
       return [4, operation.collection];
     case "term":
       return [5, operation.epoch, unhex(operation.run), unhex(operation.nodeId)];
+    case "createIndex": {
+      const { collection, name, unique, time, paths } = operation;
+      const steps = paths.map((path) => path.map((step) => step === "*each" ? [] : step));
+      return [6, collection, name, +unique, +time, steps];
+    }
+    case "dropIndex":
+      return [7, operation.collection, operation.name];
   }
 }
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
+const createIndex = (...values: number[]): number[] => [0x01, 0x81, 0x86, 6, 1, ...values];
 const decode = (...values: number[]) => () => decodeEntry(bytes(...values));
 
 test("entry codec: what was written is read back", () => {
@@ -98,10 +106,11 @@ test("entry codec: whatever is read is written again as the same bytes", () => {
 test("entry codec: what only a newer version can have written is version", () => {
   assert.throws(decode(0x02, 0x81, 0x82, 4, 1), coded("version"));
   assert.throws(decode(0x00), coded("version"));
-  assert.throws(decode(0x01, 0x81, 0x82, 6, 1), coded("version"));
+  assert.throws(decode(0x01, 0x81, 0x82, 8, 1), coded("version"));
+  assert.throws(decode(0x01, 0x81, 0x84, 7, 1, 0x61, 0x61, 0), coded("version"));
   assert.throws(decode(0x01, 0x81, 0x84, 0x19, 1, 0, 0xff, 0xff, 0xff), coded("version"));
   assert.throws(decode(0x01, 0x81, 0x83, 4, 1, 0xf6), coded("version"));
-  assert.throws(decode(0x01, 0x82, 0x82, 4, 1, 0x82, 7, 1), coded("version"));
+  assert.throws(decode(0x01, 0x82, 0x82, 4, 1, 0x82, 8, 1), coded("version"));
 });
 
 test("entry codec: what nobody writes is corrupt", () => {
@@ -138,6 +147,21 @@ test("entry codec: what nobody writes is corrupt", () => {
     [0x01, 0x81, 0x84, 2, 1, 0x61, 0x61, 0],
     [0x01, 0x81, 0x84, 5, 1, 0x4f, ...Array(15).fill(7), 0x50, ...Array(16).fill(7)],
     [0x01, 0x82, 0x84, 5, 1, 0x50, ...Array(16).fill(7), 0x50, ...Array(16).fill(7), 0x82, 4, 1],
+    // an index: no name; neither unique nor not; no path; one without steps; `[*]` by another name; a step that is none; a place
+    // beyond the last; two paths with [*]; the same path twice; moments that are unique, or of two paths
+    createIndex(0x60, 0, 0, 0x81, 0x81, 0x61, 0x61),
+    createIndex(0x61, 0x69, 2, 0, 0x81, 0x81, 0x61, 0x61),
+    createIndex(0x61, 0x69, 0, 0, 0x80),
+    createIndex(0x61, 0x69, 0, 0, 0x81, 0x80),
+    createIndex(0x61, 0x69, 0, 0, 0x81, 0x82, 0x61, 0x61, 0x65, ...utf8("*each")),
+    createIndex(0x61, 0x69, 0, 0, 0x81, 0x82, 0x61, 0x61, 0x81, 1),
+    createIndex(0x61, 0x69, 0, 0, 0x81, 0x81, 0x1a, 0x80, 0, 0, 0),
+    createIndex(0x61, 0x69, 0, 0, 0x81, 0x81, 0x61, 0),
+    createIndex(0x61, 0x69, 0, 0, 0x82, 0x82, 0x61, 0x61, 0x80, 0x82, 0x61, 0x62, 0x80),
+    createIndex(0x61, 0x69, 0, 0, 0x82, 0x81, 0x61, 0x61, 0x81, 0x61, 0x61),
+    createIndex(0x61, 0x69, 1, 1, 0x81, 0x81, 0x61, 0x61),
+    createIndex(0x61, 0x69, 0, 1, 0x82, 0x81, 0x61, 0x61, 0x81, 0x61, 0x62),
+    createIndex(0x61, 0x69, 0, 0, 0x89, ...Array(9).fill([0x81, 0x61, 0x61]).flat()),
   ];
   for (const values of wrong) assert.throws(decode(...values), coded("corrupt"), values.join());
 });

@@ -26,7 +26,7 @@ function rig(logAgeMs = 7 * day) {
   };
   const trims: { at: number; event: number; policy: TrimPolicy }[] = [], warnings: string[] = [];
   const fatal: DfdbError[] = [];
-  const due = { reclaims: 0, trims: 0, long: false, error: null as DfdbError | null };
+  const due = { reclaims: 0, slices: 0, trims: 0, long: false, error: null as DfdbError | null };
   const moves: PromiseWithResolvers<void>[] = [];
   const checkpoint = (): Promise<void> => {
     const move = Promise.withResolvers<void>();
@@ -39,6 +39,7 @@ function rig(logAgeMs = 7 * day) {
       return due.long;
     },
     reclaim: () => due.reclaims-- > 0,
+    buildSlice: () => due.slices-- > 0,
     trimLog: (policy: TrimPolicy) => {
       trims.push({ at: world.now, event: world.events, policy });
       return due.trims-- > 0;
@@ -90,6 +91,18 @@ test("maintenance: dropped collections and the log get a slice each in every tur
   await run(1);
   assert.deepEqual(trims.map(({ event }) => event), [1, 2, 3, 4]);
   assert.equal(due.reclaims, -1, "until nothing is left");
+  stop();
+});
+
+test("maintenance: indexes are filled, a slice in every turn beside the others", async () => {
+  const { committed, trims, due, run, stop } = rig();
+  await run(1);
+  due.slices = 4;
+  due.reclaims = 2;
+  committed.emit(origin);
+  await run(1);
+  assert.equal(trims.length, 1 + 5);
+  assert.ok(due.slices < 0, "until nothing is left");
   stop();
 });
 

@@ -279,3 +279,28 @@ test(
       assert.equal(leader.storage.log.last.seq, end);
     }, { apiKey: "secret" }),
 );
+
+test(
+  "replay leaves out what was remembered of requests, and says what may not be written",
+  patient,
+  () =>
+    withRescue((tx, orders, seqOf) => {
+      const own = (name: string) => {
+        const collection = tx.newCollectionNumber();
+        return { collection, made: { kind: "createCollection" as const, collection, name } };
+      };
+      const answers = own("_remembered"), keys = own("_keys");
+      tx.append([
+        put(orders, "a", seqOf("a"), '{"by":"old"}'),
+        answers.made,
+        put(answers.collection, "k", 0, '{"request":"r"}'),
+      ], wall);
+      tx.append([keys.made, put(keys.collection, "key", 0, "{}")], wall);
+    }, async ({ dfdb, leader, body }) => {
+      const from = leader.storage.log.last.seq + 1, name = file(from, from + 2);
+      const { out, error } = await dfdb("replay", name, ...url);
+      assert.deepEqual(await body("a"), { by: "old" });
+      assert.doesNotMatch(out + error, /_remembered/);
+      assert.match(out, /_keys\/key/);
+    }),
+);

@@ -43,6 +43,9 @@ function rig() {
         runs.push({ options, answer: (sum) => resolve(sum as Output) });
         options.signal?.addEventListener("abort", () => reject(options.signal?.reason));
       }),
+    open: () => {
+      throw new Error("no residents here");
+    },
   };
   const following = { holdAfter: (seq: number | null) => void holds.push(seq) };
   const made = verify({ storage, workers, clock: world, committed, following: () => following });

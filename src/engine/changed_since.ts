@@ -1,0 +1,41 @@
+import type { CollectionNumber, DocumentId } from "../base/ids.ts";
+import type { Operation } from "../document/operation.ts";
+import { decodeEntry, decodeEntryInSlices, isLarge } from "../storage/entry_codec.ts";
+import type { LogReader, Position } from "../storage/log.ts";
+import { samePosition } from "../storage/log.ts";
+
+/** One slice of reading. */
+const bounds = { bytesMax: 512 * 1024, entriesMax: 500 } as const;
+
+/**
+ * The documents of a collection that committed entries after `from` have put or deleted; yields after each slice. Null: the log does not
+ * have them any more, or is another one.
+ */
+export function* changedSince(
+  log: LogReader,
+  from: Position,
+  collection: CollectionNumber,
+): Generator<void, ReadonlySet<DocumentId> | null, void> {
+  const changed = new Set<DocumentId>();
+  const here = log.at(from.seq);
+  if (typeof here === "string" || !samePosition(here, from)) return null;
+  let after = from.seq;
+  for (;;) {
+    const entries = log.entries(after, bounds);
+    if (entries === "compacted") return null;
+    for (const { seq, payload } of entries) {
+      after = seq;
+      const operations = isLarge(payload) ? yield* decodeEntryInSlices(payload) : decodeEntry(payload);
+      add(changed, operations, collection);
+    }
+    if (after >= log.last.seq) return changed;
+    yield;
+  }
+}
+
+function add(changed: Set<DocumentId>, operations: readonly Operation[], collection: CollectionNumber): void {
+  for (const operation of operations) {
+    if (operation.kind !== "put" && operation.kind !== "delete") continue;
+    if (operation.collection === collection) changed.add(operation.id);
+  }
+}
