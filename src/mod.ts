@@ -27,6 +27,14 @@ export type {
   TransactionStep,
   WriteCondition,
 } from "./node/embedded_documents.ts";
+export type {
+  EmbeddedIndex,
+  IndexOptions,
+  QueryOptions,
+  QueryParams,
+  QueryResult,
+  Row,
+} from "./node/embedded_queries.ts";
 export { type RunningNode, startNode } from "./node/node.ts";
 export { type EmbeddedSettings, openDatabase, type OpenDatabaseOptions } from "./node/open_database.ts";
 export { version } from "./node/version.ts";

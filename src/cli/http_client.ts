@@ -8,6 +8,8 @@ import { fieldsOf } from "./fields.ts";
 export interface HttpClientOptions {
   /** `http://host:port`; `host:port` alone will do. */
   readonly url: string;
+  /** What errors call it; default: the URL. */
+  readonly name?: string;
   /** Sent as a bearer token; null: none. */
   readonly apiKey: string | null;
   /** A whole JSON answer must be here in that time. */
@@ -25,10 +27,23 @@ export interface HttpClient {
   readonly url: string;
   /** The parsed answer of a request; `body` is sent as JSON. */
   json<Answer>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer>;
+  /** The answer of a GET as it is. */
+  text(path: string, signal?: AbortSignal): Promise<string>;
+  /** The answer of a request, also one that refuses; `sent` is JSON text. Rejects with `bad_frame` where the answer is no JSON. */
+  answer(method: string, path: string, sent?: string, signal?: AbortSignal): Promise<Answered>;
+  /** The lines of an NDJSON answer as they are, of a GET, or of a POST of `sent`, JSON text; leaving the loop hangs up. */
+  textLines(path: string, sent?: string, signal?: AbortSignal): AsyncGenerator<string, void, undefined>;
   /** The parsed lines of an NDJSON answer, as they come; leaving the loop hangs up. */
   stream(path: string, signal?: AbortSignal): AsyncGenerator<unknown, void, undefined>;
   /** Calls `onLine` with each parsed line; reads on when its promise resolved. */
   lines(path: string, onLine: (line: unknown) => void | Promise<void>, signal?: AbortSignal): Promise<void>;
+}
+
+export interface Answered {
+  readonly status: number;
+  readonly body: unknown;
+  /** What it refuses with; null: it does not. */
+  readonly error: DfdbError | null;
 }
 
 /** The key that a subcommand sends: its flag, else `DFDB_API_KEY`, else none. */
@@ -40,16 +55,16 @@ export function apiKeyOf({ process }: Pick<Runtime, "process">, flag: unknown): 
 /** Throws `bad_request` when the URL is none. */
 export function httpClient(
   runtime: Pick<Runtime, "fetch" | "clock">,
-  { url: given, apiKey, timeoutMs = 15_000, silenceMs = 60_000 }: HttpClientOptions,
+  { url: given, name: called, apiKey, timeoutMs = 15_000, silenceMs = 60_000 }: HttpClientOptions,
 ): HttpClient {
-  const url = baseUrl(given), { clock } = runtime;
+  const url = baseUrl(given), name = called ?? url, { clock } = runtime;
   const auth: Record<string, string> = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
 
   /** A call that is cut off by `signal`, or when `limit.restart` was not called for so long. */
   const call = (limitMs: number, signal: AbortSignal | undefined) => {
     const cut = new AbortController();
     const give = (): void =>
-      cut.abort(new DfdbError("timeout", `${url} gave no answer for ${limitMs / 1000} s`));
+      cut.abort(new DfdbError("timeout", `${name} gave no answer for ${limitMs / 1000} s`));
     const stop = (): void => cut.abort(signal?.reason);
     let timer = clock.timer(limitMs, give);
     if (signal?.aborted === true) stop();
@@ -69,20 +84,27 @@ export function httpClient(
       failure: (thrown: unknown, answered: boolean): unknown => {
         if (cut.signal.aborted) return cut.signal.reason;
         if (thrown instanceof DfdbError) return thrown;
-        const what = answered ? `the answer of ${url} broke off` : `nobody answers at ${url}`;
+        const what = answered ? `the answer of ${name} broke off` : `nobody answers at ${name}`;
         return new DfdbError("unreachable", `${what} (${causeOf(thrown)})`, { cause: thrown });
       },
     };
   };
 
-  const stream: HttpClient["stream"] = async function* (path, signal) {
+  const posted = { ...auth, "content-type": "application/json" };
+
+  const textLines: HttpClient["textLines"] = async function* (path, sent, signal) {
     const limit = call(silenceMs, signal);
     let answered = false;
     try {
-      const response = await runtime.fetch(url + path, { headers: auth, signal: limit.signal });
+      const response = await runtime.fetch(url + path, {
+        ...(sent === undefined
+          ? { headers: auth }
+          : { method: "POST", headers: { ...posted, accept: ndjson }, body: sent }),
+        signal: limit.signal,
+      });
       answered = true;
-      if (!response.ok || response.body === null) throw refusal(url, response.status, await response.text());
-      for await (const text of textLines(response.body, limit.restart)) yield parsed(url, text);
+      if (!response.ok || response.body === null) throw refusal(name, response.status, await response.text());
+      yield* splitLines(response.body, limit.restart);
       answered = false; // the answer is whole: nothing is left to hang up on
     } catch (thrown) {
       throw limit.failure(thrown, answered);
@@ -92,31 +114,63 @@ export function httpClient(
     }
   };
 
+  const stream: HttpClient["stream"] = async function* (path, signal) {
+    for await (const text of textLines(path, undefined, signal)) yield parsed(name, text);
+  };
+
+  const request = async (
+    method: string,
+    path: string,
+    sent: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly status: number; readonly ok: boolean; readonly text: string }> => {
+    const limit = call(timeoutMs, signal);
+    let answered = false;
+    try {
+      const response = await runtime.fetch(url + path, {
+        method,
+        headers: sent === undefined ? auth : posted,
+        signal: limit.signal,
+        ...(sent === undefined ? {} : { body: sent }),
+      });
+      answered = true;
+      return { status: response.status, ok: response.ok, text: await response.text() };
+    } catch (thrown) {
+      throw limit.failure(thrown, answered);
+    } finally {
+      limit.end();
+    }
+  };
+
   return {
     url,
     async json<Answer>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Answer> {
-      const limit = call(timeoutMs, signal);
-      const sent = body === undefined ? {} : { body: JSON.stringify(body) };
-      const headers = body === undefined ? auth : { ...auth, "content-type": "application/json" };
-      let answered = false;
-      try {
-        const response = await runtime.fetch(url + path, { method, headers, signal: limit.signal, ...sent });
-        answered = true;
-        const text = await response.text();
-        if (!response.ok) throw refusal(url, response.status, text);
-        return parsed(url, text) as Answer;
-      } catch (thrown) {
-        throw limit.failure(thrown, answered);
-      } finally {
-        limit.end();
-      }
+      const sent = body === undefined ? undefined : JSON.stringify(body);
+      const { ok, status, text } = await request(method, path, sent, signal);
+      if (!ok) throw refusal(name, status, text);
+      return parsed(name, text) as Answer;
+    },
+    async text(path, signal) {
+      const { ok, status, text } = await request("GET", path, undefined, signal);
+      if (!ok) throw refusal(name, status, text);
+      return text;
+    },
+    async answer(method, path, sent, signal) {
+      const { ok, status, text } = await request(method, path, sent, signal);
+      if (ok) return { status, body: parsed(name, text), error: null };
+      const error = refusal(name, status, text);
+      if (error.code === "bad_frame") throw error;
+      return { status, body: JSON.parse(text), error };
     },
     stream,
+    textLines,
     async lines(path, onLine, signal) {
       for await (const line of stream(path, signal)) await onLine(line);
     },
   };
 }
+
+const ndjson = "application/x-ndjson";
 
 function baseUrl(given: string): string {
   const text = /^[a-z][a-z0-9+.-]*:\/\//i.test(given) ? given : `http://${given}`;
@@ -127,7 +181,7 @@ function baseUrl(given: string): string {
 }
 
 /** Lines without their ends, empty ones left out; `onBytes` is called whenever something came. */
-async function* textLines(body: ReadableStream<Uint8Array>, onBytes: () => void): AsyncGenerator<string> {
+async function* splitLines(body: ReadableStream<Uint8Array>, onBytes: () => void): AsyncGenerator<string> {
   const decoder = new TextDecoder(), reader = body.getReader();
   let rest = "";
   for (;;) {

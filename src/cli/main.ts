@@ -5,10 +5,17 @@ import { version } from "../node/version.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { acceptLoss, acceptLossCommand } from "./accept_loss.ts";
 import { autoFailoverCommand, setAutoFailover } from "./auto_failover.ts";
+import { compact, compactCommand } from "./compact.ts";
+import { exportCommand, exportDocuments } from "./export.ts";
 import { handover, handoverCommand } from "./handover.ts";
+import { importCommand, importDocuments } from "./import.ts";
+import { inspectCommand, inspectFile } from "./inspect.ts";
 import { promote, promoteCommand } from "./promote.ts";
+import { query, queryCommand } from "./query.ts";
 import { readOnlyCommand, setReadOnly } from "./read_only.ts";
+import { repl, replCommand } from "./repl.ts";
 import { addRescuedCommand } from "./rescued.ts";
+import { seed, seedCommand } from "./seed.ts";
 import { serve, serveCommand } from "./serve.ts";
 import { showStatus, statusCommand } from "./status.ts";
 import { verifyCommand, verifyNodes } from "./verify.ts";
@@ -56,6 +63,13 @@ function addCommands(program: Command, runtime: Runtime, end: (exitCode: number)
       end(await setAutoFailover(runtime, url, wanted, flags))
     ),
     acceptLossCommand(async (url, flags) => end(await acceptLoss(runtime, url, flags))),
+    queryCommand(async (target, sql, flags) => end(await query(runtime, target, sql, flags))),
+    replCommand(async (target, flags) => end(await repl(runtime, target, flags))),
+    inspectCommand(async (file, flags) => end(await inspectFile(runtime, file, flags))),
+    importCommand(async (input, target, flags) => end(await importDocuments(runtime, input, target, flags))),
+    exportCommand(async (target, flags) => end(await exportDocuments(runtime, target, flags))),
+    seedCommand(async (target, flags) => end(await seed(runtime, target, flags))),
+    compactCommand(async (target, flags) => end(await compact(runtime, target, flags))),
   ];
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
   addRescuedCommand(program, runtime, end);

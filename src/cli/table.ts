@@ -1,4 +1,5 @@
 /** Text for people: tables that fit the terminal, and colours only where they are shown. */
+import measured from "fast-string-truncated-width";
 import type { ProcessHost } from "../runtime/runtime.ts";
 
 /** What a terminal can show. */
@@ -45,7 +46,10 @@ export function table(columns: readonly Column[], rows: readonly TableRow[], scr
     "note" in row ? row : row.map((cell) => typeof cell === "string" ? { text: cell } : cell)
   );
   const widths = columns.map((column, i) =>
-    Math.max(column.title.length, ...cells.map((row) => "note" in row ? 0 : row[i]?.text.length ?? 0))
+    cells.reduce(
+      (most, row) => "note" in row ? most : Math.max(most, widthOf(row[i]?.text ?? "")),
+      widthOf(column.title),
+    )
   );
   if (screen.columns !== null) fit(columns, widths, screen.columns);
   const head = columns.map(({ title }): Cell => ({ text: title, colour: colour.dim }));
@@ -82,12 +86,12 @@ function lineOf(
   columns.forEach(({ right }, i) => {
     const cell = row[i] ?? { text: "" }, width = widths[i] as number, short = cut(cell.text, width);
     if (short !== "") {
-      const at = end + (right === true ? width - short.length : 0);
+      const at = end + (right === true ? width - widthOf(short) : 0);
       const room = (screen.columns ?? Infinity) - at;
       const shown = room <= 0 ? "" : cut(short, room);
       if (shown !== "") {
         text += " ".repeat(at - length) + painted(screen, cell.colour ?? null, shown);
-        length = at + shown.length;
+        length = at + widthOf(shown);
       }
     }
     end += width + gap;
@@ -95,11 +99,28 @@ function lineOf(
   return text;
 }
 
-/** At most `width` characters, the last one "…" when something was cut off. */
-export function cut(text: string, width: number): string {
-  if (text.length <= width) return text;
-  return width <= 1 ? "…".slice(0, Math.max(0, width)) : `${text.slice(0, width - 1)}…`;
+/** Places that `text` takes on a terminal: wide characters take two, combining ones none. */
+export function widthOf(text: string): number {
+  return plainAscii.test(text) ? text.length : measured(text).width;
 }
+
+const plainAscii = /^[\u0020-\u007e]*$/;
+
+/** At most `width` places, the last one "…" when something was cut off. */
+export function cut(text: string, width: number): string {
+  if (widthOf(text) <= width) return text;
+  if (width <= 1) return "…".slice(0, Math.max(0, width));
+  let end = 0, room = width - 1;
+  for (const { segment } of characters.segment(text)) {
+    room -= widthOf(segment);
+    if (room < 0) break;
+    end += segment.length;
+  }
+  return `${text.slice(0, end)}…`;
+}
+
+/** What people take for one character is not cut apart. */
+const characters = new Intl.Segmenter("en", { granularity: "grapheme" });
 
 /** A whole number with commas; "-" for what is not known. */
 export function number(value: number | null | undefined): string {

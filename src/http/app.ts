@@ -3,19 +3,30 @@ import { Hono } from "hono";
 import { DfdbError } from "../base/errors.ts";
 import { newDocumentIds } from "../document/new_id.ts";
 import type { HttpHandler } from "../runtime/http_host.ts";
+import type { Caller } from "./access.ts";
 import { access } from "./access.ts";
+import { adminRoutes } from "./admin.ts";
 import { bulkRoute } from "./bulk.ts";
+import { byFieldRoute } from "./by_field.ts";
+import { changesRoute } from "./changes.ts";
 import { collectionRoutes } from "./collections.ts";
+import { configRoute } from "./config.ts";
 import { documentRoute } from "./documents.ts";
 import type { DescribeFailure } from "./failures.ts";
 import { failureAnswer, failures } from "./failures.ts";
 import { writeGate } from "./forward.ts";
+import { indexRoutes } from "./indexes.ts";
 import { readGate } from "./min_position.ts";
+import { keyRoutes } from "./keys.ts";
 import { patchRoutes } from "./patch.ts";
 import { checkPath, pathOf } from "./path.ts";
 import { replicationControlRoutes } from "./replication_control.ts";
 import type { Route } from "./route.ts";
+import { schemaRoute } from "./schema.ts";
+import { seedRoute } from "./seed.ts";
+import { queryRoute } from "./sql_query.ts";
 import { statusRoutes } from "./status.ts";
+import { ttlRoutes } from "./ttl.ts";
 import { TwoRouters } from "./two_routers.ts";
 import { transactionRoute } from "./tx_batch.ts";
 import type { HttpDependencies } from "./types.ts";
@@ -32,21 +43,33 @@ export function httpApp(dependencies: HttpDependencies): HttpHandler {
     ...statusRoutes(dependencies),
     ...replicationControlRoutes(dependencies),
     ...verifyRoutes(dependencies, describe),
+    ...adminRoutes(dependencies),
+    configRoute(dependencies),
+    ...keyRoutes(dependencies, gates, newId),
+    changesRoute(dependencies, describe),
     ...collectionRoutes(dependencies, gates, newId),
     bulkRoute(dependencies, gates, newId, describe),
     transactionRoute(dependencies, gates, newId, describe),
+    seedRoute(dependencies, gates),
+    queryRoute(dependencies, gates, describe),
+    ...indexRoutes(dependencies, gates),
     documentRoute(dependencies, gates),
+    // After it: TwoRouters finds them first, and the hot routes stay in its first.
+    schemaRoute(dependencies, gates),
+    ...ttlRoutes(dependencies, gates),
     ...patchRoutes(dependencies, gates),
+    byFieldRoute(dependencies, gates),
   ], describe);
-  const checkAccess = access(dependencies.security);
+  const checkAccess = access(dependencies);
   return (request, peer) => {
+    let caller: Caller;
     try {
-      checkAccess(request, peer);
+      caller = checkAccess(request, peer);
       checkPath(request.url);
     } catch (error) {
       return refusal(request, describe, error);
     }
-    return app.fetch(request);
+    return app.fetch(request, caller);
   };
 }
 

@@ -14,8 +14,8 @@ import { readBody } from "./body.ts";
 import type { ReadElement } from "./bulk_atomic.ts";
 import { insertAtomically } from "./bulk_atomic.ts";
 import { BulkLoad } from "./bulk_load.ts";
-import { refuseIdempotencyKey } from "./documents.ts";
 import type { DescribeFailure } from "./failures.ts";
+import { idempotencyKey } from "./idempotency.ts";
 import { bulkQuery, readQuery } from "./query.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import { parameter } from "./route.ts";
@@ -32,14 +32,15 @@ export function bulkRoute(
   const { bodyBytesMax } = dependencies.limits;
   const post: Handler = async (c) => {
     const request = c.req.raw;
-    refuseIdempotencyKey(request);
     const name = collectionName(parameter(c, "collection"));
-    const { atomic } = readQuery(request, bulkQuery);
+    // One entry has the answer in it, so there is one entry.
+    const atomic = readQuery(request, bulkQuery).atomic || idempotencyKey(request) !== null;
     const startedMs = clock.monotonic();
     const turns = new Turns(clock), read = elementReader(dependencies, newId);
-    const elements = await separate(await readBody(request, bodyBytesMax), dependencies, turns);
+    const bytes = await readBody(request, bodyBytesMax);
+    const elements = await separate(bytes, dependencies, turns);
     if (atomic) {
-      const bulk = { dependencies, collection: name, read, turns, describe, startedMs };
+      const bulk = { dependencies, request, bytes, collection: name, read, turns, describe, startedMs };
       return insertAtomically(bulk, elements);
     }
     const load = new BulkLoad(engine, name);

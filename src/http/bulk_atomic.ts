@@ -3,11 +3,12 @@ import { DfdbError } from "../base/errors.ts";
 import type { NewDocument } from "../engine/commands.ts";
 import type { TransactionOperation } from "../engine/transaction.ts";
 import { transaction } from "../engine/transaction.ts";
-import { json, positionHeader } from "./answers.ts";
+import { json } from "./answers.ts";
 import type { ElementError } from "./bulk_load.ts";
 import { bulkResult } from "./bulk_load.ts";
 import type { DescribeFailure } from "./failures.ts";
 import { wasRolledBack } from "./failures.ts";
+import { writeOnce } from "./idempotency.ts";
 import type { Turns } from "./turns.ts";
 import type { HttpDependencies } from "./types.ts";
 
@@ -17,6 +18,9 @@ export type ReadElement = (bytes: Uint8Array) => NewDocument;
 /** What an atomic bulk needs beside its elements. */
 export interface AtomicBulk {
   readonly dependencies: HttpDependencies;
+  readonly request: Request;
+  /** Its body. */
+  readonly bytes: Uint8Array;
   readonly collection: string;
   readonly read: ReadElement;
   readonly turns: Turns;
@@ -25,16 +29,19 @@ export interface AtomicBulk {
 }
 
 export async function insertAtomically(bulk: AtomicBulk, elements: readonly Uint8Array[]): Promise<Response> {
-  const { engine, clock } = bulk.dependencies;
+  const { dependencies, request, bytes } = bulk, { clock } = dependencies;
   const tookMs = (): number => clock.monotonic() - bulk.startedMs;
   let errors: readonly ElementError[] = [];
   try {
     const { operations, errors: bad, first } = await readAll(bulk, elements);
     errors = bad;
     if (first !== null) throw first;
-    const { position } = await engine.submit(transaction(operations));
     const ids = operations.map(({ id }) => id);
-    return json(bulkResult({ ids, errors, atomic: true }, tookMs()), 200, positionHeader(position));
+    return await writeOnce(dependencies, request, bytes, transaction(operations), () => ({
+      status: 200,
+      headers: {},
+      body: JSON.stringify(bulkResult({ ids, errors, atomic: true }, tookMs())),
+    }));
   } catch (error) {
     if (errors.length === 0) errors = blamed(error, elements.length);
     const { status, body: { failedOpIndex: _, ...body }, headers } = bulk.describe(error);

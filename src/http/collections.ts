@@ -1,7 +1,7 @@
 /** Collections: their names, their documents, dropping them. */
 import { DfdbError } from "../base/errors.ts";
 import type { DocumentId } from "../base/ids.ts";
-import { collectionName } from "../document/names.ts";
+import { collectionName, isReservedName } from "../document/names.ts";
 import { dropCollection } from "../engine/commands.ts";
 import { json, positionHeader } from "./answers.ts";
 import { insert } from "./documents.ts";
@@ -37,7 +37,8 @@ function names({ storage }: HttpDependencies): Handler {
       databaseQuery,
     );
     if (database !== defaultDatabase) throw new DfdbError("not_found", "There is no such database");
-    const collections = storage.read((view) => view.collections().map(({ name }) => name));
+    const collections = storage.read((view) => view.collections().map(({ name }) => name))
+      .filter((name) => !isReservedName(name));
     return json({ database, collections });
   };
 }

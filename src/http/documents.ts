@@ -10,6 +10,7 @@ import { etagText, positionText } from "../storage/position_text.ts";
 import { documentPath, jsonText, positionHeader } from "./answers.ts";
 import { readBody } from "./body.ts";
 import { documentText, idText } from "./document_text.ts";
+import { writeOnce } from "./idempotency.ts";
 import { precondition } from "./preconditions.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import { parameter } from "./route.ts";
@@ -60,17 +61,19 @@ function put(dependencies: HttpDependencies): Handler {
 
 /** `POST /collections/{c}`: the id is in the body, or the server makes one. */
 export function insert(dependencies: HttpDependencies, newId: () => DocumentId): Handler {
-  const { engine } = dependencies;
   const { documentBytesMax, nestingMax } = dependencies.limits;
   const bodyLimits = { bytesMax: documentBytesMax, nestingMax };
   return async (c) => {
     const request = c.req.raw;
-    refuseIdempotencyKey(request);
     const name = collectionName(parameter(c, "collection"));
-    const sent = documentBody(await readBody(request, documentBytesMax), bodyLimits);
-    const id = sent.id ?? newId();
-    const done = await engine.submit(insertDocument(name, { id, body: sent.body }));
-    return writtenAnswer(dependencies, name, done);
+    const bytes = await readBody(request, documentBytesMax);
+    const sent = documentBody(bytes, bodyLimits), id = sent.id ?? newId();
+    const plan = insertDocument(name, { id, body: sent.body });
+    return await writeOnce(dependencies, request, bytes, plan, (_, at) => ({
+      status: 201,
+      headers: { location: documentPath(name, id) },
+      body: writtenText(name, id, positionText(at, at.seq)),
+    }));
   };
 }
 
@@ -90,15 +93,13 @@ function writtenAnswer(dependencies: HttpDependencies, name: string, done: Commi
   const at = positionText(position, position.seq);
   // The plan's own entry is nearly always the end of the log as the plan left it.
   const etag = position.seq === seq ? at : etagText(dependencies.storage.log.terms, seq);
-  const text = `{"success":true,"id":${idText(id)},"collection":"${name}","etag":"${etag}"}`;
+  const text = writtenText(name, id, etag);
   if (!created) {
     return new Response(text, { headers: { "content-type": "application/json", "x-dfdb-position": at } });
   }
   return jsonText(text, 201, { "x-dfdb-position": at, location: documentPath(name, id) });
 }
 
-/** A client that sends one relies on it. Until it is built, saying so is the only safe answer. */
-export function refuseIdempotencyKey(request: Request): void {
-  if (request.headers.get("idempotency-key") === null) return;
-  throw new DfdbError("bad_request", "Idempotency-Key is not built yet; nothing was written");
+function writtenText(name: string, id: DocumentId, etag: string): string {
+  return `{"success":true,"id":${idText(id)},"collection":"${name}","etag":"${etag}"}`;
 }

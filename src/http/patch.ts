@@ -7,11 +7,11 @@ import { collectionName, documentId } from "../document/names.ts";
 import type { Edited } from "../engine/edits.ts";
 import { patchDocument } from "../engine/edits.ts";
 import type { Committed } from "../engine/plan.ts";
-import { etagText } from "../storage/position_text.ts";
-import { jsonText, positionHeader } from "./answers.ts";
+import type { EntryPlace, KeptAnswer } from "../engine/remembered.ts";
+import { etagText, positionText } from "../storage/position_text.ts";
 import { readBody } from "./body.ts";
 import { documentText, idText } from "./document_text.ts";
-import { refuseIdempotencyKey } from "./documents.ts";
+import { keptAnswer, writeOnce } from "./idempotency.ts";
 import { precondition } from "./preconditions.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import { parameter } from "./route.ts";
@@ -47,12 +47,11 @@ const conditional: ReadAsked = (body, nestingMax) => {
 };
 
 function edit(dependencies: HttpDependencies, read: ReadAsked): Handler {
-  const { engine, storage } = dependencies;
+  const { storage } = dependencies;
   const { documentBytesMax, nestingMax } = dependencies.limits;
   const documentLimits = { bytesMax: documentBytesMax, nestingMax };
   return async (c) => {
     const request = c.req.raw;
-    refuseIdempotencyKey(request);
     const collection = collectionName(parameter(c, "collection"));
     const id = documentId(parameter(c, "id"));
     const demanded = precondition(request.headers, storage.log);
@@ -67,18 +66,29 @@ function edit(dependencies: HttpDependencies, read: ReadAsked): Handler {
       demanded,
       documentLimits,
     );
-    return editedAnswer(dependencies, collection, await engine.submit(plan));
+    return await writeOnce(dependencies, request, sent, plan, editedAs(dependencies, collection));
   };
 }
 
-function editedAnswer(
-  { storage }: HttpDependencies,
+/** What a client is told of a document that was edited. */
+export function editedAnswer(
+  dependencies: HttpDependencies,
   collection: string,
   { value, position }: Committed<Edited>,
 ): Response {
-  const etag = etagText(storage.log.terms, value.seq), document = documentText(value, etag);
-  const text = `{"success":true,"id":${
-    idText(value.id)
-  },"collection":"${collection}","etag":"${etag}","document":${document}}`;
-  return jsonText(text, 200, { ...positionHeader(position), etag: `"${etag}"` });
+  return keptAnswer(editedAs(dependencies, collection)(value, position), position);
+}
+
+function editedAs(
+  { storage }: HttpDependencies,
+  collection: string,
+): (value: Edited, at: EntryPlace) => KeptAnswer {
+  return ({ id, body, seq }, at) => {
+    const etag = at.seq === seq ? positionText(at, seq) : etagText(storage.log.terms, seq);
+    const document = documentText({ id, body }, etag);
+    const text = `{"success":true,"id":${
+      idText(id)
+    },"collection":"${collection}","etag":"${etag}","document":${document}}`;
+    return { status: 200, headers: { etag: `"${etag}"` }, body: text };
+  };
 }

@@ -28,6 +28,15 @@ export const verifyQuery = v.object({
 
 export const readyQuery = v.object({ maxLagSeq: v.optional(natural), maxLagMs: v.optional(natural) });
 
+export const changesQuery = v.object({
+  since: v.optional(v.string()),
+  collection: v.optional(v.string()),
+  once: flag,
+  limit: v.optional(v.pipe(natural, v.minValue(1, "must be at least 1"))),
+});
+
+export const streamQuery = v.object({ stream: flag });
+
 export const databaseQuery = v.object({ database: v.optional(v.string()) });
 
 /** Reads the parameters of `request` by `schema`; throws `bad_request`, also for one that is given twice. */

@@ -1,7 +1,10 @@
 /** What a node says of itself: liveness, readiness, version, figures, replication. Nothing here flushes or scans. */
 import { DfdbError } from "../base/errors.ts";
+import { isReservedName } from "../document/names.ts";
+import { clientIndexes } from "../engine/build_index.ts";
 import { positionText } from "../storage/position_text.ts";
 import { json } from "./answers.ts";
+import { pathsText } from "./indexes.ts";
 import { readQuery, readyQuery } from "./query.ts";
 import type { Handler, Route } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
@@ -48,10 +51,14 @@ function stats({ storage, node }: HttpDependencies): Handler {
   return () => {
     const { path, fileBytes, pageCount, logEntries, logBytes, collectionsDropped } = storage.stats();
     const { collections, position } = storage.read((view) => ({
-      collections: view.collections().map(({ name, documents }) => ({
+      collections: view.collections().filter(({ name }) => !isReservedName(name)).map((
+        { number, name, documents },
+      ) => ({
         name,
         documentCount: documents,
-        indexes: [],
+        indexes: clientIndexes(view, number).map(({ name, paths, entries, unique }) => (
+          { name, path: pathsText(paths), entries, unique }
+        )),
       })),
       position: view.position,
     }));

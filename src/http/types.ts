@@ -1,9 +1,13 @@
 /** What the HTTP API needs of the node: declared here, implemented by `node/`. */
 import type { Engine } from "../engine/engine.ts";
+import type { Queries } from "../engine/query_types.ts";
+import type { Ttl } from "../engine/ttl.ts";
 import type { Logger } from "../base/logger.ts";
-import type { Clock, Random } from "../runtime/runtime.ts";
+import type { Clock, Crypto, Random } from "../runtime/runtime.ts";
 import type { Term } from "../storage/log.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { Admin } from "./admin_types.ts";
+import type { Feeds } from "./feeds.ts";
 import type { Verify } from "./verify_types.ts";
 
 /** A Runtime's fetch. */
@@ -14,10 +18,15 @@ export interface HttpDependencies {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly random: Random;
+  readonly crypto: Crypto;
   readonly logger: Logger;
   readonly node: NodeView;
   readonly control: NodeControl;
   readonly verify: Verify;
+  readonly queries: Pick<Queries, "run">;
+  readonly ttl: Ttl;
+  readonly admin: Admin;
+  readonly feeds: Feeds;
   readonly security: HttpSecurity;
   readonly limits: HttpRequestLimits;
   readonly fetch: Fetch;

@@ -8,8 +8,10 @@ import { decodeEntry } from "../../src/storage/entry_codec.ts";
 import type { LogEntry } from "../../src/storage/log.ts";
 import { storageCrashPoints } from "../../src/storage/sqlite/crash_points.ts";
 import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
+import { verifyIndexes } from "../../src/storage/sqlite/verify_indexes.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { inFolder, testOptions } from "../suites/storage_fixture.ts";
+import { plainContext } from "../suites/storage_suite_indexes.ts";
 import { startWriter } from "./child.ts";
 
 /** When to die, the second and third time in an existing file. Some points are met once in a run. */
@@ -18,6 +20,8 @@ const hits: Readonly<Record<string, readonly number[]>> = {
   "apply:entry": [1, 2, 400],
   "commit:before": [1, 2, 9],
   "commit:after": [1, 2, 9],
+  "index:linked": [1, 3, 5],
+  "index:slice": [1, 2, 4],
   "reclaim:rows": [1, 2],
   "reclaim:table": [1, 2],
 };
@@ -42,7 +46,9 @@ for (const label of storageCrashPoints) {
           const storage = await openStorage(testOptions(join(folder, "data.dfdb")));
           assert.ok(storage.log.last.seq >= acknowledged, `${storage.log.last.seq} >= ${acknowledged}`);
           verify(storage);
+          while (storage.buildSlice());
           storage.close();
+          assert.deepEqual(verifyIndexes({ path: join(folder, "data.dfdb") }, plainContext).wrong, []);
         }
       }),
   );

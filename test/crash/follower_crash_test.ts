@@ -34,7 +34,7 @@ const smallLog = ["--log-bytes-max", String(MiB)], largeLog = ["--log-bytes-max"
 interface Streaming {
   readonly label: string;
   readonly nth: number;
-  readonly how: "first start" | "writes" | "a full log" | "a drop" | "a stop";
+  readonly how: "first start" | "writes" | "a full log" | "a drop" | "an index" | "a stop";
 }
 
 const streaming: readonly Streaming[] = storageCrashPoints.map((label) => {
@@ -43,6 +43,7 @@ const streaming: readonly Streaming[] = storageCrashPoints.map((label) => {
   if (area === "checkpoint") return { label, nth: 1, how: "a full log" };
   if (area === "trim") return { label, nth: 2, how: "a full log" };
   if (area === "reclaim") return { label, nth: label === "reclaim:rows" ? 2 : 1, how: "a drop" };
+  if (area === "index") return { label, nth: 1, how: "an index" };
   if (area === "close") return { label, nth: 1, how: "a stop" };
   return { label, nth: label === "apply:operation" ? 9 : 4, how: "writes" };
 });
@@ -65,7 +66,7 @@ test("crash: every crash point of a follower is in one of the lists", () => {
 
 async function dieStreaming(c: Cluster, { label, nth, how }: Streaming): Promise<void> {
   const follower = c.followers[0] as Member, collection = `filled-${label.replace(":", "-")}`;
-  if (how === "a drop") {
+  if (how === "a drop" || how === "an index") {
     await fill(c.leader, collection, "d", 600);
     await converged(c);
   }
@@ -84,6 +85,14 @@ async function dieStreaming(c: Cluster, { label, nth, how }: Streaming): Promise
       headers: { "x-confirm": "true" },
     });
     assert.ok(dropped.ok, await dropped.text());
+  }
+  if (how === "an index") {
+    const made = await fetch(`${c.leader.url}/index`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ collection, path: "n" }),
+    });
+    assert.ok(made.ok, await made.text());
   }
   if (how === "a stop") {
     await streams(follower);

@@ -10,6 +10,7 @@ import { seqOf } from "../../src/base/ids.ts";
 import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { put, remove, start, testOptions, wall } from "../suites/storage_fixture.ts";
+import { creation, indexOf } from "../suites/storage_suite_indexes.ts";
 
 const [folder = ".", mode = "hold", label = "", nth = "1"] = process.argv.slice(2);
 const print = (line: string): void => void writeSync(1, `${line}\n`);
@@ -41,7 +42,7 @@ function hold(): void {
   process.stdin.resume();
 }
 
-/** Puts, changes, deletes, two collections, drops, checkpoints: every path meets its crash points. */
+/** Puts, changes, deletes, two collections, indexes, drops, checkpoints: every path meets its crash points. */
 function work(storage: Storage): void {
   const acknowledge = (): void => print(`ack ${storage.log.last.seq}`);
   const orders = storage.read((v) => v.collection("orders"))?.number ?? start(storage);
@@ -70,6 +71,15 @@ function work(storage: Storage): void {
       while (mode === "trim" && storage.trimLog({ bytesMax: 3 * 1024 * 1024, age: null }));
       storage.checkpointIfDue();
     }
+    // One that a leader had prepared, and one as a follower makes it.
+    const prepared = storage.prepareIndex(extra, indexOf("changed"));
+    while (storage.built(prepared) !== 1) storage.buildSlice();
+    storage.write((tx) => {
+      tx.append([creation(extra, indexOf("changed")), creation(extra, indexOf("pad,changed"))], wall);
+      tx.append([creation(orders, indexOf("changed", { name: `by${tx.position.seq}` }))], wall);
+    });
+    acknowledge();
+    while (storage.buildSlice());
     storage.write((tx) => tx.append([{ kind: "dropCollection", collection: extra }], wall));
     acknowledge();
     while (storage.reclaim());

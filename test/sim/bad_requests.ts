@@ -37,14 +37,14 @@ function candidates(target: Target, { text }: Content): readonly Bad[] {
     { code, carries, ask: put(text, { headers: { "if-none-match": '"a"' } }) },
     { code, carries, ask: put(text, { headers: { "if-match": '"a" "b"' } }) },
     { code, carries, ask: put(text, { headers: { "content-encoding": "gzip" } }) },
-    { code: "reserved_id", ask: put(text, { path: `${whole}/ttl` }) },
+    { code: "reserved_id", ask: put(text, { path: `${whole}/bulk` }) },
     { code, ask: put(text, { path: `/collections/_reserved/${target.id.length}` }) },
     { code, ask: put(text, { path: `${whole}/%ff` }) },
     { code, ask: put(text, { path: `${whole}/a%00b` }) },
     { code, carries, ask: post(`${whole}/bulk`, `${text}\n${text}\n`) },
     { code, carries, ask: post(`${whole}/bulk`, `[${text},${inner}]`) },
     { code, carries, ask: post(`${whole}/bulk?atomic=true`, `[${text},7]`) },
-    { code, carries, ask: post(whole, text, { headers: { "idempotency-key": "k" } }) },
+    { code, carries, ask: post(whole, text, { headers: { "idempotency-key": "k k" } }) },
     {
       code,
       carries,
@@ -52,7 +52,10 @@ function candidates(target: Target, { text }: Content): readonly Bad[] {
     },
     {
       code,
-      ask: post("/tx/batch", `[{"op":"deleteByField","collection":"${collection}","field":"tag","value":1}]`),
+      ask: post(
+        "/tx/batch",
+        `[{"op":"deleteByField","collection":"${collection}","field":"tag","value":[1]}]`,
+      ),
     },
     { code, ask: { method: "DELETE", path: whole } },
     { code: "method_not_allowed", carries, ask: post(path, text) },

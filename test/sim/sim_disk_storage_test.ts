@@ -8,6 +8,7 @@ import { storageCrashPoints } from "../../src/storage/sqlite/crash_points.ts";
 import { quickCheck } from "../../src/storage/sqlite/quick_check.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { beginTerm, coded, patient, put, start, wall } from "../suites/storage_fixture.ts";
+import { creation, indexOf } from "../suites/storage_suite_indexes.ts";
 import { type DiskRig, withRig } from "./disk_rig.ts";
 import { combine } from "./disk_image.ts";
 import type { Death } from "./sim_process.ts";
@@ -32,6 +33,8 @@ function work(storage: Storage, large: boolean): void {
     });
     storage.checkpointIfDue();
   }
+  storage.write((tx) => tx.append([creation(extra, indexOf("pad"))], wall));
+  while (storage.buildSlice());
   storage.write((tx) => tx.append([{ kind: "dropCollection", collection: extra }], wall));
   while (storage.reclaim());
   while (storage.trimLog(trimAll));

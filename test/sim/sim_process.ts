@@ -6,6 +6,7 @@ import type { Files } from "../../src/runtime/files.ts";
 import type { HttpHost } from "../../src/runtime/http_host.ts";
 import type { Net } from "../../src/runtime/net.ts";
 import type { Clock, ProcessHost, Runtime } from "../../src/runtime/runtime.ts";
+import type { Terminal } from "../../src/runtime/terminal.ts";
 import { type Chance, chance } from "./chance.ts";
 import { simWorkers } from "./sim_workers.ts";
 import type { Owner, World } from "./world.ts";
@@ -18,6 +19,16 @@ export const wallStart = 1_790_000_000_000;
  * machine stops: nobody hears of it, what was not synced may be gone.
  */
 export type Death = "kill" | "power";
+
+const noTerminal: Terminal = {
+  stdinIsTerminal: false,
+  stderrIsTerminal: false,
+  stdoutIsOpen: true,
+  async *stdin() {},
+  editLines() {
+    throw new Error("nobody sits at a simulated process");
+  },
+};
 
 /** What a machine's clock does, apart from the world's time. */
 export interface MachineClock {
@@ -137,6 +148,7 @@ export class SimProcess implements Owner {
       stderr: () => {},
       stdoutIsTerminal: false,
       columns: null,
+      terminal: noTerminal,
       onStopSignal: () => () => {},
       memoryBytes: () => 0,
       exit: (code) => {

@@ -1,7 +1,17 @@
 import { DfdbError, messageOf } from "../../src/base/errors.ts";
-import { tasks } from "../../src/node/tasks.ts";
+import { residents, tasks } from "../../src/node/tasks.ts";
 import type { CrashPoint } from "../../src/runtime/runtime.ts";
-import type { RunOptions, Task, TaskContext, Tasks, Workers } from "../../src/runtime/workers.ts";
+import type {
+  OpenOptions,
+  OpenThread,
+  Resident,
+  Residents,
+  RunOptions,
+  Task,
+  TaskContext,
+  Tasks,
+  Workers,
+} from "../../src/runtime/workers.ts";
 import { installSnapshot } from "../../src/storage/sqlite/install_snapshot.ts";
 import type { SnapshotOrder } from "../../src/storage/sqlite/make_snapshot.ts";
 import { makeSnapshot } from "../../src/storage/sqlite/make_snapshot.ts";
@@ -15,6 +25,7 @@ export interface SimWorkersOptions {
   readonly crashPoint: CrashPoint;
   /** Default: those of the program. */
   readonly table?: Tasks;
+  readonly residents?: Residents;
   /** Most time that a task takes before and after its one event, ms. */
   readonly taskMs?: number;
 }
@@ -62,6 +73,61 @@ export function simWorkers(options: SimWorkersOptions): Workers {
         };
         live(process.chance.between(0, taskMs), () => world.hold(work()));
       }),
+    open: (name, input, threadOptions) => openResident(options, name, input, threadOptions),
+  };
+}
+
+/** Most time that a message to a resident or from it takes, ms. */
+const messageMs = 2;
+
+/** A resident without a thread: what it does with a message is one event of its process. */
+function openResident(
+  { process, residents: table = residents, taskMs = 40 }: SimWorkersOptions,
+  name: string,
+  input: unknown,
+  { onMessage, onEnd }: OpenOptions,
+): OpenThread {
+  const inOrder = () => {
+    let last = 0;
+    return (mostMs: number, run: () => void): void => {
+      last = Math.max(last, process.now + process.chance.between(0, mostMs));
+      process.later(last - process.now, run);
+    };
+  };
+  const towards = inOrder(), back = inOrder();
+  let resident: Resident | null = null, over = false;
+  const end = (error: DfdbError | null): void => {
+    over = true;
+    resident?.close();
+    back(messageMs, () => onEnd(error));
+  };
+  const guarded = (run: () => void) => (): void => {
+    if (over) return;
+    try {
+      run();
+    } catch (thrown) {
+      end(failure(name, thrown));
+    }
+  };
+  const copy = structuredClone(input);
+  const post = (value: unknown): void => {
+    const cloned = structuredClone(value);
+    back(messageMs, () => onMessage(cloned));
+  };
+  towards(
+    taskMs,
+    guarded(() => {
+      const open = Object.hasOwn(table, name) ? table[name] : undefined;
+      if (open === undefined) throw new Error("there is no such resident");
+      resident = open(copy as never, post);
+    }),
+  );
+  return {
+    post(value) {
+      const cloned = structuredClone(value);
+      towards(messageMs, guarded(() => resident?.receive(cloned)));
+    },
+    end: () => towards(messageMs, guarded(() => end(null))),
   };
 }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { DfdbError } from "../../src/base/errors.ts";
-import type { TaskContext, Tasks, Workers } from "../../src/runtime/workers.ts";
+import type { Residents, TaskContext, Tasks, Workers } from "../../src/runtime/workers.ts";
 import { loneProcess } from "./lone_process.ts";
 import { simWorkers } from "./sim_workers.ts";
 import { World } from "./world.ts";
@@ -59,4 +59,49 @@ test("virtual time stands still while a task works in a real thread", async () =
   workers.run("thread", null).then((value) => result = value);
   assert.ok(await world.until(() => result !== null, 5));
   assert.equal(result, "done");
+});
+
+const residents = {
+  echo: (greeting: string, post) => {
+    post(greeting);
+    return {
+      receive(message) {
+        if (message === "refuse") throw new DfdbError("disk_full", "no room");
+        post(message);
+      },
+      close: () => post("closed"),
+    };
+  },
+} satisfies Residents;
+
+test("a resident of the simulator: messages in order, each a moment of virtual time; its end", async () => {
+  const seen = (name: string, ...messages: readonly unknown[]): Promise<unknown[]> => {
+    const world = new World(1), process = loneProcess(world), said: unknown[] = [];
+    const workers = simWorkers({ world, process, crashPoint: () => {}, residents });
+    let over = false;
+    const thread = workers.open(name, "hello", {
+      onMessage: (message) => void said.push(message),
+      onEnd(error) {
+        said.push(error === null ? "end" : error.code);
+        over = true;
+      },
+    });
+    for (const message of messages) {
+      if (message === "end") thread.end();
+      else thread.post(message);
+    }
+    return world.until(() => over, 1_000).then(() => [...said, world.now > 0]);
+  };
+  assert.deepEqual(await seen("echo", 1, 2, "end", 3), ["hello", 1, 2, "closed", "end", true]);
+  assert.deepEqual(await seen("echo", 1, "refuse", 2), ["hello", 1, "closed", "disk_full", true]);
+  assert.deepEqual(await seen("nobody", 1), ["internal", true]);
+});
+
+test("a resident of a process that dies is gone without a word", async () => {
+  const world = new World(1), process = loneProcess(world), said: unknown[] = [];
+  const workers = simWorkers({ world, process, crashPoint: () => {}, residents });
+  const tell = (message: unknown): void => void said.push(message);
+  workers.open("echo", "hello", { onMessage: tell, onEnd: tell }).post(1);
+  process.die("kill");
+  assert.equal(await world.until(() => said.length > 0, 1_000), false);
 });

@@ -42,11 +42,19 @@ export function accessSuite(it: It): void {
 
   it("unknown paths are 404, known ones with another method 405", async ({ request }) => {
     for (
-      const path of ["/", "/x", "/collections/", "/collections/a/", "/collections/a/b/c", "/query", "/HEALTH"]
+      const path of [
+        "/",
+        "/x",
+        "/collections/",
+        "/collections/a/",
+        "/collections/a/b/c",
+        "/queries",
+        "/HEALTH",
+      ]
     ) {
       await refused(request("GET", path), 404, "not_found");
     }
-    await refused(request("POST", "/query", { body: "{}" }), 404, "not_found");
+    await refused(request("POST", "/queries", { body: "{}" }), 404, "not_found");
     const allowed: [string, string, string][] = [
       ["POST", "/collections", "GET, HEAD"],
       ["PUT", "/collections/a", "DELETE, GET, HEAD, POST"],

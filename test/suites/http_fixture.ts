@@ -6,7 +6,13 @@ import { silentLogger } from "../../src/base/logger.ts";
 import { engine } from "../../src/engine/engine.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { httpApp } from "../../src/http/app.ts";
+import { Feeds } from "../../src/http/feeds.ts";
 import type { HttpDependencies, HttpRequestLimits, NodeControl } from "../../src/http/types.ts";
+import { admin } from "../../src/node/admin.ts";
+import { liveConfig } from "../../src/node/live_config.ts";
+import { defaultSettings } from "../../src/node/settings.ts";
+import { nodeQueries } from "../../src/node/node_queries.ts";
+import { ttlSweeper } from "../../src/node/ttl_sweeper.ts";
 import { verify } from "../../src/node/verify.ts";
 import type { HttpHandler } from "../../src/runtime/http_host.ts";
 import type { LeaderFollowing } from "../../src/replication/types.ts";
@@ -157,11 +163,48 @@ function makeNode(
     committed: writer.committed,
     following: options.following ?? (() => null),
   });
+  const { path: dataPath } = storage.stats(), dataDir = runtime.files.directory(dataPath);
+  const feeds = new Feeds({ storage, committed: writer.committed, clock });
+  const administration = admin({
+    runtime,
+    storage,
+    engine: writer,
+    dataPath,
+    folder: `${dataDir}/snapshots`,
+    config: liveConfig({
+      settings: { ...defaultSettings(), nodeName: "test-node", apiKey: options.apiKey ?? null },
+      dataDir,
+      httpUrl: "http://127.0.0.1:5000",
+      crypto: runtime.crypto,
+      storage,
+      sync: { required: 0, timeoutMs: 5_000 },
+      onSync: () => {},
+    }),
+    logger: silentLogger,
+  });
+  const role = {
+    get leadership() {
+      return state.role === "follower" ? null : leadership;
+    },
+    get readOnly() {
+      return { on: state.readOnly };
+    },
+  };
+  const ttl = ttlSweeper({ storage, engine: writer, clock, logger: silentLogger, role });
+  const querying = nodeQueries({
+    runtime,
+    settings: defaultSettings(),
+    storage,
+    engine: writer,
+    dataPath,
+    logger: silentLogger,
+  });
   const dependencies: HttpDependencies = {
     storage,
     engine: writer,
     clock,
     random,
+    crypto: runtime.crypto,
     logger: { ...silentLogger, error: (message, fields = {}) => void logged.push({ message, fields }) },
     node: {
       nodeId: testNodeId,
@@ -178,6 +221,10 @@ function makeNode(
     },
     control: unusedControl,
     verify: verifying,
+    queries: querying,
+    ttl,
+    admin: administration,
+    feeds,
     security: { apiKey: options.apiKey ?? null },
     fetch: () => assert.fail("fetch"),
     forwardWrites: false,
@@ -191,7 +238,10 @@ function makeNode(
     },
   };
   const around = options.around ?? ((given) => given);
-  const closing = (): Promise<void> => verifying.close();
+  const closing = async (): Promise<void> => {
+    feeds.close();
+    await Promise.all([querying.close(), verifying.close(), administration.close(), ttl.close()]);
+  };
   return { handler: httpApp(around(dependencies)), closing, state, storage, engine: writer, clock, logged };
 }
 

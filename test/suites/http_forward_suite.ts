@@ -94,6 +94,21 @@ const writes: readonly Write[] = [
   ["POST", "/tx/batch", '[{"op":"insert","collection":"items","doc":{"_id":"i"}}]', 200],
   ["DELETE", "/collections/orders/a", null, 200],
   ["DELETE", "/collections/items", null, 200],
+  [
+    "POST",
+    "/query",
+    '{"sql":"INSERT INTO orders (_id, n) VALUES (?, 1.50), (NEWID(), 2)","params":["q"]}',
+    200,
+  ],
+  ["POST", "/query?other=%20", '{"sql":"UPDATE orders SET n = 2, at = NOW(), x = NEWID() WHERE n > 0"}', 200],
+  ["POST", "/index", '{"collection":"orders","path":"n"}', 200],
+  ["POST", "/query", '{"sql":"CREATE INDEX byX ON orders (x)"}', 200],
+  ["PATCH", "/collections/orders/by/n/2", '{"n":3}', 200],
+  ["PUT", "/collections/orders/by/n/3", '{"n":"4"}', 200],
+  ["POST", "/tx/batch", '[{"op":"deleteByField","collection":"orders","field":"n","value":4}]', 200],
+  ["DELETE", "/collections/orders/by/n/2", null, 200],
+  ["POST", "/query", '{"sql":"DELETE FROM orders WHERE _id = \'c\'"}', 200],
+  ["DELETE", "/index/orders/BYX", null, 200],
 ];
 
 export function forwardSuite(runtime: Runtime, transport: Transport): void {
@@ -106,6 +121,17 @@ export function forwardSuite(runtime: Runtime, transport: Transport): void {
 }
 
 type It = (what: string, run: Run, options?: PairOptions) => void;
+
+/** Everything that a database holds: collections, documents with the entries of their changes, indexes. */
+function contents({ storage }: TestNode): unknown {
+  return storage.read((view) =>
+    view.collections().map(({ number, name, documents }) => ({
+      ...{ number, name, documents },
+      all: view.page(number, 0, { documentsMax: 1_000, bytesMax: 2 ** 26 }).documents,
+      indexes: view.indexes(number).map((index) => ({ ...index, number: 0 })),
+    }))
+  );
+}
 
 function passedOnTests(it: It): void {
   it("every write goes to the leader, as it is, and can be read here then", async (pair) => {
@@ -140,6 +166,64 @@ function passedOnTests(it: It): void {
       assert.deepEqual(follower.storage.log.last, leader.storage.log.last);
     }
     assert.equal((await told(follower.request("GET", "/collections/orders/d"))).status, 200);
+    let filling = true;
+    while (filling) filling = follower.storage.buildSlice();
+    assert.deepEqual(contents(follower), contents(leader));
+  });
+
+  it("a statement that reads stays here, and so does what is wrong with one", async ({ follower, sent, replicate }) => {
+    replicate();
+    const ask = (sql: string) => follower.request("POST", "/query", { body: JSON.stringify({ sql }) });
+    assert.equal((await told(ask('INSERT INTO c VALUES {"a":1}'))).body["affected"], 1);
+    sent.length = 0;
+    assert.equal((await told(ask("SELECT * FROM c"))).body["count"], 1);
+    await refused(ask("UPDATE c SET"), 400, "bad_request");
+    await refused(ask("SELECT"), 400, "bad_request");
+    await refused(ask("SELECT * FROM d"), 400, "collection_not_found");
+    assert.equal(sent.length, 0);
+    await refused(ask("CREATE INDEX i ON d (a)"), 400, "collection_not_found");
+    await refused(ask("DROP INDEX i ON c"), 404, "not_found");
+    assert.equal(sent.length, 2);
+  });
+
+  it("a request that is sent again here is made once, wherever the first was sent", async ({ leader, follower, replicate }) => {
+    replicate();
+    const body = '{"n":1}', headers = { "idempotency-key": "k" };
+    const ask = async (node: TestNode) => {
+      const answer = await node.request("POST", "/collections/orders", { headers, body });
+      return [answer.status, answer.headers.get("x-dfdb-position"), await answer.text()];
+    };
+    const first = await ask(follower);
+    assert.equal(first[0], 201);
+    assert.deepEqual([await ask(follower), await ask(leader)], [first, first]);
+    assert.equal(leader.storage.log.last.seq, 2);
+  });
+
+  it("keys count on the follower too, and go on with what it forwards", async ({ leader, follower, sent, replicate }) => {
+    replicate();
+    assert.equal((await follower.request("GET", "/stats")).status, 200);
+    const mint = async (scopes: string, authorization = "") => {
+      const body = `{"scopes":["${scopes}"]}`;
+      const { status, body: made } = await told(
+        follower.request("POST", "/admin/keys", { headers: { authorization }, body }),
+      );
+      assert.equal(status, 201);
+      return `Bearer ${made["secret"]}`;
+    };
+    const admin = await mint("*"),
+      writer = await mint("db:default", admin),
+      reader = await mint("read", admin);
+    for (const node of [leader, follower]) {
+      await refused(node.request("GET", "/stats"), 401, "unauthorized");
+      assert.equal((await node.request("GET", "/stats", { headers: { authorization: reader } })).status, 200);
+    }
+    const write = (authorization: string) =>
+      follower.request("PUT", "/collections/a/x", { headers: { authorization }, body: "{}" });
+    assert.equal((await write(writer)).status, 201);
+    assert.equal(new Headers(sent.at(-1)?.init.headers).get("authorization"), writer);
+    const count = sent.length;
+    await refused(write(reader), 403, "forbidden");
+    assert.equal(sent.length, count, "what may not be done is not passed on");
   });
 
   it("conditions, refusals and their headers are the leader's", async ({ leader, follower, replicate }) => {
@@ -158,7 +242,7 @@ function passedOnTests(it: It): void {
         ["PUT", path, {}, "{", 400, "bad_request"],
         ["PUT", path, {}, "", 400, "bad_request"],
         ["PUT", path, { "content-encoding": "gzip" }, "{}", 400, "bad_request"],
-        ["POST", "/collections/orders", { "idempotency-key": "k" }, "{}", 400, "bad_request"],
+        ["POST", "/collections/orders", { "idempotency-key": "k k" }, "{}", 400, "bad_request"],
         ["POST", "/collections/orders", {}, '{"_id":"a"}', 409, "duplicate_key"],
         ["POST", "/collections/1a", {}, "{}", 400, "bad_request"],
       ];

@@ -148,7 +148,6 @@ function guardTests(it: It): void {
     assert.equal((await patch(node, '{"v":3}', { "if-match": "*" })).status, 200);
     await refused(patch(node, '{"v":4}', { "if-match": '"open' }), 400, "bad_request");
     await refused(patch(node, '{"v":4}', { "if-none-match": "*" }), 412, "precondition_failed");
-    await refused(patch(node, '{"v":4}', { "idempotency-key": "k" }), 400, "bad_request");
     assert.equal(await stored(node), '{"v":3}');
     await node.request("DELETE", path);
     await refused(patch(node, '{"v":5}', { "if-match": "*" }), 404, "not_found");
@@ -291,7 +290,7 @@ function conditionalTests(it: It): void {
     ) {
       await refused(send(body), 400, "bad_request");
     }
-    await refused(send(`{${operations}}`, { "idempotency-key": "k" }), 400, "bad_request");
+    await refused(send(`{${operations}}`, { "idempotency-key": "k k" }), 400, "bad_request");
     await refused(send(`{${operations}}`, { "if-match": '"1.abababab-1"' }), 412, "precondition_failed");
     assert.equal(node.storage.log.last.seq, 2);
     assert.equal((await send(`{${operations}}`, { "if-match": etag })).status, 200);

@@ -165,6 +165,71 @@ export function workerSuite(name: string, makeRuntime: MakeRuntime): void {
       assert.equal(await workers.run("rows", { path }), 1_001);
     }));
 
+  it("a resident: messages in order, both ways; it ends when it is told to", async (workers) => {
+    const said: unknown[] = [], ended = gate<DfdbError | null>();
+    const talker = workers.open("talker", { path: null, greeting: "hello" }, {
+      onMessage: (message) => void said.push(message),
+      onEnd: (error) => ended.open(error),
+    });
+    for (let i = 1; i <= 100; i++) talker.post({ i });
+    talker.post("spin");
+    talker.end();
+    talker.post("after the end");
+    talker.end();
+    assert.equal(await ended.promise, null);
+    const expected = Array.from({ length: 100 }, (_, i) => ({ message: { i: i + 1 }, count: i + 1 }));
+    assert.deepEqual(said, ["hello", ...expected, { message: "spin", count: 101 }]);
+    talker.post("too late");
+    talker.end();
+  });
+
+  it("a resident that fails, dies, or cannot begin", async (workers) => {
+    const outcome = async (resident: string, input: unknown, message: unknown): Promise<DfdbError> => {
+      const said: unknown[] = [], ended = gate<DfdbError | null>();
+      const thread = workers.open(resident, input, {
+        onMessage: (value) => void said.push(value),
+        onEnd: (error) => ended.open(error),
+      });
+      thread.post("first");
+      thread.post(message);
+      thread.post("never seen");
+      const error = await ended.promise;
+      assert.ok(error !== null);
+      if (resident === "talker" && message === "refuse") assert.equal(said.length, 2);
+      assert.ok(!JSON.stringify(said).includes("never"));
+      return error;
+    };
+    const input = { path: null, greeting: "" };
+    const refused = await outcome("talker", input, "refuse");
+    assert.deepEqual([refused.code, refused.message, refused.details], ["disk_full", "no room", {
+      count: 1,
+    }]);
+    const exit = await outcome("talker", input, "exit");
+    assert.deepEqual([exit.code, /exit code 3/.test(exit.message)], ["internal", true]);
+    assert.match((await outcome("broken", input, "")).message, /a bug/);
+    assert.match((await outcome("unknown", input, "")).message, /no such resident/);
+    assert.equal((await outcome("talker", () => {}, "")).code, "internal");
+  });
+
+  it("a resident closes what it has open, also when it fails", () =>
+    withDatabase(async (db, path) => {
+      const { workers } = makeRuntime({ workerMain: testWorkerMain });
+      for (const message of ["end", "refuse"]) {
+        const ended = gate<unknown>(), reading = gate<unknown>();
+        const thread = workers.open("talker", { path, greeting: "reading" }, {
+          onMessage: reading.open,
+          onEnd: ended.open,
+        });
+        await reading.promise;
+        db.exec("INSERT INTO t VALUES (1)");
+        assert.equal(db.prepare("PRAGMA wal_checkpoint(truncate)").get()?.["busy"], 1);
+        if (message === "end") thread.end();
+        else thread.post(message);
+        await ended.promise;
+        assert.equal(db.prepare("PRAGMA wal_checkpoint(truncate)").get()?.["busy"], 0);
+      }
+    }));
+
   it("sqlite.quickCheck of the program's own table", () =>
     withDatabase(async (db, path) => {
       const { workers } = makeRuntime();

@@ -11,7 +11,7 @@ const allowed: Record<string, readonly string[]> = {
   query: ["base", "document"],
   storage: ["base", "runtime", "document"],
   wire: ["base", "runtime", "document", "storage"],
-  engine: ["base", "runtime", "document", "storage"],
+  engine: ["base", "runtime", "document", "query", "storage"],
   replication: ["base", "runtime", "document", "storage", "wire"],
   cluster: ["base", "runtime", "document", "storage", "wire"],
   multimaster: ["base", "runtime", "document", "storage", "wire", "engine"],
@@ -42,7 +42,7 @@ const packages: Record<string, readonly string[]> = {
   wire: ["cbor-x/encode", "cbor-x/decode", "valibot"],
   http: ["hono", "valibot"],
   node: ["@logtape/logtape", "strip-json-comments", "valibot"],
-  cli: ["commander"],
+  cli: ["commander", "csv-parse/stream", "csv-stringify/sync", "fast-string-truncated-width"],
 };
 
 const folderOf = (path: string): string => /^src\/([^/]+)\//.exec(path)?.[1] ?? "src";
