@@ -65,8 +65,8 @@ async function rescueTail(options: RescueOptions, common: Seq): Promise<void> {
   if (await isKept(files, folder, header)) return;
   const room = storage.log.bytesAfter(common) + lineBytes * (to - common);
   await checkRoom(files, folder, room, "rescuing entries");
-  const name = `${timeText(clock.wall())}-${from}-${to}.jsonl`;
-  const target = files.join(folder, name), temporary = `${target}.tmp`;
+  const target = await freePath(files, folder, `${timeText(clock.wall())}-${from}-${to}`, "jsonl");
+  const temporary = `${target}.tmp`;
   try {
     await writeTail(options, header, temporary);
     crashPoint("rescue:written");
@@ -134,8 +134,8 @@ async function rescueWhole(options: RescueOptions, common: Seq | null): Promise<
   const header = headerOf(options, "database", common);
   if (await isKept(files, folder, header)) return;
   await checkRoom(files, folder, storage.stats().fileBytes, "a copy of the old database");
-  const target = files.join(folder, `${timeText(clock.wall())}-${header.to}.dfdb`),
-    temporary = `${target}.tmp`;
+  const target = await freePath(files, folder, `${timeText(clock.wall())}-${header.to}`, "dfdb");
+  const temporary = `${target}.tmp`;
   try {
     await runTask(workers, "sqlite.copyDatabase", { path: dataPath, target: temporary });
     crashPoint("rescue:copied");
@@ -179,6 +179,14 @@ async function isKept(files: Files, folder: string, wanted: RescueHeader): Promi
     header !== null && header.form === wanted.form && header.databaseId === wanted.databaseId &&
     header.from === wanted.from && same(header.positions.last, wanted.positions.last)
   );
+}
+
+/** A path that no file has: within one second, or after a clock was set back, other entries of the same seqs may have the name. */
+async function freePath(files: Files, folder: string, name: string, ending: string): Promise<string> {
+  for (let number = 1;; number++) {
+    const path = files.join(folder, `${name}${number === 1 ? "" : `_${number}`}.${ending}`);
+    if (await files.size(path) === null) return path;
+  }
 }
 
 /** UTC like 20261122T001530Z. */

@@ -1,4 +1,5 @@
 /** The files in `rescued/`: whole, true to the history to the letter, and there before anything was given up. */
+import { crc32 } from "../../src/base/crc32.ts";
 import type { Operation } from "../../src/document/operation.ts";
 import type { History, Rollback } from "./history.ts";
 import type { Entry } from "./history_tree.ts";
@@ -35,8 +36,8 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 export class RescuedCheck {
   readonly #options: RescuedCheckOptions;
-  /** By machine and name: a file never changes. */
-  readonly #known = new Map<string, RescuedTail>();
+  /** By machine and name: a file never changes, unless the disk was made older. */
+  readonly #known = new Map<string, { readonly tail: RescuedTail; readonly crc: number }>();
 
   /** From now on what a node of `history` gives up must be in a rescue file of its machine at that moment. */
   constructor(options: RescuedCheckOptions) {
@@ -79,12 +80,21 @@ export class RescuedCheck {
     const files = this.#options.rescued(machine), tails: RescuedTail[] = [];
     for (const file of files) {
       if (!/\.(jsonl|dfdb)$/.test(file.name)) continue;
-      const key = `${machine} ${file.name}`, known = this.#known.get(key);
-      const tail = known ?? this.#checked(machine, file, files);
-      this.#known.set(key, tail);
+      const key = `${machine} ${file.name}`, known = this.#known.get(key), crc = crc32(file.bytes());
+      if (known !== undefined && known.crc !== crc && !this.#isRestored(machine)) {
+        throw new Violation("rescue", `${machine}: ${file.name}: it was written over`);
+      }
+      const tail = known?.crc === crc ? known.tail : this.#checked(machine, file, files);
+      this.#known.set(key, { tail, crc });
       tails.push(tail);
     }
     return tails;
+  }
+
+  #isRestored(machine: string): boolean {
+    return this.#options.history.rollbacks.some((each) =>
+      each.machine === machine && each.why === "restored"
+    );
   }
 
   #checked(machine: string, file: RescuedFile, files: readonly RescuedFile[]): RescuedTail {

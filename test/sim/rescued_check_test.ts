@@ -146,6 +146,24 @@ test("a tail that is in no file when it is given up, or at the end", patient, as
   });
 });
 
+test(
+  "a file that is written over, though with a true one; only another disk excuses",
+  patient,
+  () =>
+    withRig(async ({ rescue, check, path, history, giveUp }) => {
+      const name = await rescue(8),
+        shorter = readFileSync(path(name)),
+        target = path(await rescue(7)),
+        kept = check();
+      assert.deepEqual(kept.read(["n1"]).map(({ from }) => from), [8, 9]);
+      writeFileSync(target, shorter);
+      await violates(() => kept.read(["n1"]), /n1: .*-8-12\.jsonl: it was written over/);
+      history.rolledBack("n1", "restored");
+      await giveUp();
+      assert.deepEqual(kept.read(["n1"]).map(({ from }) => from), [9, 9]);
+    }),
+);
+
 test("a file that is not true", patient, () =>
   withRig(async ({ rescue, check, path }) => {
     const name = path(await rescue(7)), text = readFileSync(name, "utf8");

@@ -13,6 +13,7 @@ const regressions: readonly (readonly [seed: number, what: string])[] = [
   [65, "a follower whose disk fails in COMMIT ends"],
   [122, "a node whose disk has failed does not go on answering reads with 500"],
   [1912, "what is rescued does not have to be in the snapshot that replaces it"],
+  [70_011_447, "a rescue file does not take the name of another one"],
   [100_736, "a changed length in a frame's header is noticed"],
 ];
 

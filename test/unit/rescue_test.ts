@@ -8,6 +8,7 @@ import { silentLogger } from "../../src/base/logger.ts";
 import { rescue } from "../../src/node/rescue.ts";
 import { rescuedFiles, rescuedOperations } from "../../src/node/rescued_files.ts";
 import type { RescuedOperation } from "../../src/node/rescued_files.ts";
+import type { Position } from "../../src/storage/log.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
 import {
@@ -36,35 +37,38 @@ interface Rig {
 }
 
 function withDatabase(run: (rig: Rig) => Promise<void>): Promise<void> {
-  return inFolder(async (root) => {
-    const dataPath = `${root}/data.dfdb`, folder = `${root}/rescued`, files = smallDisk();
-    const { storage, collection } = await database(dataPath, { documents: 5 });
-    const workers = inlineWorkers(() => {
-      if (rig.fault !== null) throw rig.fault;
-    });
-    const options = {
-      runtime: { clock: stillClock(), files, workers, crashPoint: () => {} },
-      storage,
-      dataPath,
-      rescuedFolder: folder,
-      nodeId: nodeIdOf("b".repeat(32)),
-      logger: silentLogger,
-    };
-    const rig: Rig = {
-      storage,
-      collection,
-      folder,
-      files,
-      fault: null,
-      rescue: (common) => rescue(options, common === null ? null : seqOf(common)),
-      listed: () => readdirSync(folder),
-    };
-    try {
-      await run(rig);
-    } finally {
-      storage.close();
-    }
+  return inFolder((root) => withRig(root, "data.dfdb", run));
+}
+
+/** The rescue files of all rigs in `root` are in one folder. */
+async function withRig(root: string, name: string, run: (rig: Rig) => Promise<void>): Promise<void> {
+  const dataPath = `${root}/${name}`, folder = `${root}/rescued`, files = smallDisk();
+  const { storage, collection } = await database(dataPath, { documents: 5 });
+  const workers = inlineWorkers(() => {
+    if (rig.fault !== null) throw rig.fault;
   });
+  const options = {
+    runtime: { clock: stillClock(), files, workers, crashPoint: () => {} },
+    storage,
+    dataPath,
+    rescuedFolder: folder,
+    nodeId: nodeIdOf("b".repeat(32)),
+    logger: silentLogger,
+  };
+  const rig: Rig = {
+    storage,
+    collection,
+    folder,
+    files,
+    fault: null,
+    rescue: (common) => rescue(options, common === null ? null : seqOf(common)),
+    listed: () => readdirSync(folder),
+  };
+  try {
+    await run(rig);
+  } finally {
+    storage.close();
+  }
 }
 
 async function operations(rig: Rig, name: string): Promise<RescuedOperation[]> {
@@ -202,6 +206,36 @@ for (const reason of ["the log is trimmed behind the common entry", "no common e
       copy.close();
     }));
 }
+
+test(
+  "another history of the same seqs within the same second has files of its own",
+  patient,
+  () =>
+    inFolder((root) =>
+      withRig(root, "data.dfdb", (first) =>
+        withRig(root, "other.dfdb", async (second) => {
+          const lasts: Position[] = [];
+          for (const [index, { storage }] of [first, second].entries()) {
+            storage.write((tx) => tx.append([beginTerm(2 + index, `${2 + index}`)], wall));
+            lasts.push(storage.log.last);
+          }
+          for (const common of [7, null]) {
+            for (const rig of [first, second, first, second]) await rig.rescue(common);
+          }
+          const tail = "20251009T085320Z-8-8", whole = "20251009T085320Z-8";
+          const names = [`${tail}.jsonl`, `${tail}_2.jsonl`, `${whole}.dfdb`, `${whole}_2.dfdb`];
+          const found = await rescuedFiles(first.files, first.folder);
+          assert.deepEqual(found.map(({ name }) => name).sort(), names);
+          const last = new Map(found.map(({ name, header }) => [name, header?.positions.last]));
+          assert.deepEqual(names.map((name) => last.get(name)), [...lasts, ...lasts]);
+          for (const [index, name] of [`${whole}.dfdb`, `${whole}_2.dfdb`].entries()) {
+            const copy = await openStorage(testOptions(`${first.folder}/${name}`));
+            assert.deepEqual(copy.log.last, lasts[index]);
+            copy.close();
+          }
+        }))
+    ),
+);
 
 test(
   "a file that was cut or changed is not taken for a whole one",
