@@ -131,6 +131,9 @@ function seedParts(): Part[] {
   );
 }
 
+/** Which third of what is shared out over the days is run (`test/tool/shared_out.ts`). */
+const turn = process.env["DFDB_TURN"] ?? String(Math.floor(Date.now() / 86_400_000) % 3);
+
 /** What Node made of the sources, so that not each of some hundred processes makes it again: half of such a process's time. */
 const compiled = mkdtempSync(join(tmpdir(), "dfdb-compiled-"));
 
@@ -145,6 +148,7 @@ function run(command: readonly string[], ports: string): Promise<{ code: number;
         FORCE_COLOR: "0",
         NODE_COMPILE_CACHE: compiled,
         TEST_PORTS: ports,
+        DFDB_TURN: turn,
       },
     });
     let output = "";

@@ -5,12 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
-import { runtimeNames, startNodeProcess, waitForHealth } from "../tool/node_process.ts";
+import { startNodeProcess, waitForHealth } from "../tool/node_process.ts";
 import { freePorts } from "../tool/ports.ts";
+import { leaderRuntimes } from "../tool/shared_out.ts";
 
 const entry = fileURLToPath(new URL("./failing_disk_entry.ts", import.meta.url));
 
-for (const runtime of runtimeNames) {
+for (const runtime of leaderRuntimes(0)) {
   test(`${runtime}: an I/O error in COMMIT is outcome_unknown, and the node ends with 1`, async () => {
     const dataDir = mkdtempSync(join(tmpdir(), "dfdb-disk-")), [port] = await freePorts(1);
     const url = `http://127.0.0.1:${port}`, args = ["serve", "--port", String(port), "--data-dir", dataDir];

@@ -4,6 +4,7 @@ import test from "node:test";
 import { runtimeNames } from "../tool/node_process.ts";
 import type { Member } from "./cluster.ts";
 import { checksum, cluster, converged, eventually, status } from "./cluster.ts";
+import { leaderRuntimes } from "../tool/shared_out.ts";
 
 const MiB = 1024 * 1024;
 
@@ -17,7 +18,7 @@ async function send(leader: Member, method: string, path: string, body: unknown)
   assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text.slice(0, 200)}`);
 }
 
-for (const leader of runtimeNames) {
+for (const leader of leaderRuntimes(2)) {
   const followers = runtimeNames.filter((name) => name !== leader);
   test(`leader on ${leader}: a document of 5 MiB and a transaction of 12 MiB are one entry each on ${followers.join(" and ")}`, async (t) => {
     const c = await cluster({ leader, followers });

@@ -6,9 +6,9 @@ import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import test from "node:test";
-import { runtimeNames } from "../tool/node_process.ts";
 import type { Member } from "./cluster.ts";
 import { cluster, eventually, json } from "./cluster.ts";
+import { leaderRuntimes } from "../tool/shared_out.ts";
 
 const MiB = 1024 * 1024;
 /** Far more than is moved into the data file at a time, far less than what is written below. */
@@ -36,7 +36,7 @@ async function stalled(member: Member, text: string): Promise<Socket> {
 
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
 
-for (const runtime of runtimeNames) {
+for (const runtime of leaderRuntimes(1)) {
   test(`${runtime}: a stalled list, a stalled bulk and a verification that was left do not make the WAL grow`, async (t) => {
     const c = await cluster({ leader: runtime, followers: [], flags: ["--log-bytes-max", String(MiB)] });
     t.after(() => c.stop());

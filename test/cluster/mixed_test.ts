@@ -4,10 +4,11 @@ import test from "node:test";
 import type { RuntimeName } from "../tool/node_process.ts";
 import { cluster, converged, equalContents, eventually, status } from "./cluster.ts";
 import { writers } from "./writers.ts";
+import { leaderRuntimes } from "../tool/shared_out.ts";
 
 const runtimes: readonly RuntimeName[] = ["node", "deno", "bun"];
 
-for (const leader of runtimes) {
+for (const leader of leaderRuntimes(0)) {
   const followers = runtimes.filter((runtime) => runtime !== leader);
   test(`leader on ${leader}, followers on ${followers.join(" and ")}: kill -9 of each side loses nothing`, async () => {
     const c = await cluster({ leader, followers });

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
-import type { RuntimeName } from "../tool/node_process.ts";
 import { startNodeProcess } from "../tool/node_process.ts";
 import { freePorts } from "../tool/ports.ts";
 import type { Member } from "./cluster.ts";
+import { leaderRuntimes } from "../tool/shared_out.ts";
 import {
   cluster,
   converged,
@@ -19,7 +19,6 @@ import {
   status,
 } from "./cluster.ts";
 
-const runtimes: readonly RuntimeName[] = ["node", "deno", "bun"];
 /** Puts documents `prefix0` to `prefix<count - 1>`; each must be answered 200 or 201. */
 async function put(member: Member, prefix: string, count: number, value = 1): Promise<void> {
   for (let i = 0; i < count; i++) {
@@ -65,7 +64,7 @@ function number8(value: number): Uint8Array {
   return bytes;
 }
 
-for (const runtime of runtimes) {
+for (const runtime of leaderRuntimes(1)) {
   test(`sidecars of a follower on ${runtime}: deleted, cut, garbage, set back, set ahead`, async (t) => {
     const c = await cluster({ leader: runtimeAfter(runtime), followers: [runtime] }),
       [follower] = c.followers;

@@ -9,6 +9,7 @@ import { projectFolder, runtimeBinary } from "../tool/node_process.ts";
 import type { Member } from "./cluster.ts";
 import { cluster, converged, eventually } from "./cluster.ts";
 import { writers } from "./writers.ts";
+import { leaderRuntimes } from "../tool/shared_out.ts";
 
 interface Ended {
   readonly code: number | null;
@@ -28,7 +29,7 @@ function dfdb(runtime: RuntimeName, args: readonly string[]): Promise<Ended> {
 
 const runtimes: readonly RuntimeName[] = ["node", "deno", "bun"];
 
-for (const leader of runtimes) {
+for (const leader of leaderRuntimes(0)) {
   const followers = runtimes.filter((runtime) => runtime !== leader);
   test(`leader on ${leader}: nodes are compared under writes, a planted difference is named`, async () => {
     const c = await cluster({ leader, followers });

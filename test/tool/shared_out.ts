@@ -16,3 +16,13 @@ export function mine<Value>(list: readonly Value[]): readonly Value[] {
   const chosen = list.filter((_, i) => runsAll || i % runtimeNames.length === ownTurn);
   return chosen.length > 0 ? chosen : list.slice(0, 1);
 }
+
+/**
+ * The leader's runtime, in tests that start processes of several anyway: in a whole run one a day, in turn (`DFDB_TURN`, set by `test/run.ts`), by hand and
+ * with DFDB_ALL=1 each. `shift`: so that not all files have the same one.
+ */
+export function leaderRuntimes(shift: number): readonly RuntimeName[] {
+  const turn = process.env["DFDB_TURN"];
+  if (runsAll || turn === undefined) return runtimeNames;
+  return [runtimeNames[(Number(turn) + shift) % runtimeNames.length] as RuntimeName];
+}
