@@ -64,6 +64,8 @@ export class Machine {
   observed: Observed | null = null;
   /** Its disk has failed: it cannot be read any more, and the process is about to end. */
   failing = false;
+  /** Its process was told to stop, and has not ended. */
+  stopping = false;
   /** The next label at which the process is to die. */
   crashAt: { readonly label: RegExp; skip: number; readonly how: Death } | null = null;
   /** Called at each label. */
@@ -155,6 +157,7 @@ export class Machine {
       return true;
     }
     world.say(() => `${process.name} stops`);
+    this.stopping = true;
     this.#options.onStop?.(this);
     let inTime = true;
     await new Promise<void>((resolve) => {
@@ -189,7 +192,7 @@ export class Machine {
       this.observed =
       this.crashAt =
         null;
-    this.failing = false;
+    this.failing = this.stopping = false;
     this.disk.mount(image);
     if (!kept) image.drop();
     // It may be in the middle of a call.

@@ -30,7 +30,9 @@ export async function comeToRest(parts: RestParts): Promise<void> {
   const { world, cluster, etcd, checks, nemesis, clients, swarm } = parts;
   await reached(world, "operations end", () => !nemesis.operating);
   nemesis.stop();
-  await reached(world, "all nodes are up", () => cluster.machines.every(({ node }) => node !== null));
+  // Who is about to end is no node that rests: what it has to do before may take longer than all that follows.
+  const stays = ({ node, stopping, failing }: Machine): boolean => node !== null && !stopping && !failing;
+  await reached(world, "all nodes are up", () => cluster.machines.every(stays));
   // While it is busy a lease goes on that may be lost then.
   const answers = (): boolean => (etcd?.process?.busyUntil ?? 0) <= world.now;
   await reached(world, "etcd answers", () => etcd === null || (etcd.process !== null && answers()));
