@@ -73,7 +73,7 @@ export class Checks {
       replay,
       tags,
       // Of whom it has not heard since it started it knows the id alone.
-      candidatesOf: (machine, at) => this.#candidates.at(machine, at).map((name) => machineOf(name) ?? name),
+      candidatesOf: (...of) => this.#candidates.during(...of).map((name) => machineOf(name) ?? name),
     });
     this.#followers = new FollowersCheck({ history, now, machineOf });
     const rescued = (name: string) => cluster().machine(name).disk.rescued();

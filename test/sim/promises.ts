@@ -12,8 +12,8 @@ export interface PromisesOptions {
   readonly history: History;
   readonly replay: Replay;
   readonly tags: WrittenTags;
-  /** Machines that may take over and had to be among those that held what `machine` answered at `at`. */
-  readonly candidatesOf?: (machine: string, at: number) => readonly string[];
+  /** Machines that may take over and had to be among those that held what `machine` answered some time between `from` and `to`. */
+  readonly candidatesOf?: (machine: string, from: number, to: number) => readonly string[];
 }
 
 /** How the world ended. */
@@ -207,14 +207,16 @@ export class Promises {
     entry: Entry,
     { writer, answeredAt }: { readonly writer: string; readonly answeredAt: number },
   ): void {
-    const { required } = write;
+    const { required, forwarded = false, sentAt } = write;
     const held = [...entry.heldAt].filter(([other, at]) => other !== writer && at <= answeredAt);
     const names = held.map(([other]) => other);
     const on = `${tokenOf(entry)} was on ${held.length} other machines (${
       names.join(", ")
     }) when it was answered at ${answeredAt.toFixed(2)}`;
     if (held.length < required) throw broken(write, `${on}, ${required} had to hold it`);
-    const candidates = this.#options.candidatesOf?.(writer, answeredAt) ?? [];
+    // Who passed it on may have waited for the entry after it had the leader's answer: a candidate may have come since.
+    const from = forwarded ? sentAt : answeredAt;
+    const candidates = this.#options.candidatesOf?.(writer, from, answeredAt) ?? [];
     const missing = candidates.find((name) => !names.includes(name));
     if (missing !== undefined) throw broken(write, `${on}, and not on ${missing}, which may take over`);
   }

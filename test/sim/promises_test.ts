@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConnectedFollower } from "../../src/replication/types.ts";
+import type { Machine } from "./cluster.ts";
 import { FakeLog, orders, put, remove, seenAs } from "./fake_log.ts";
 import { FollowersCheck } from "./followers_check.ts";
 import { History } from "./history.ts";
@@ -8,6 +9,7 @@ import { Promises } from "./promises.ts";
 import { checkRead } from "./read_check.ts";
 import { Replay } from "./replay.ts";
 import type { RescuedTail } from "./rescued_check.ts";
+import { SyncCandidates } from "./sync_candidates.ts";
 import { type Observed, type ReadSeen, Violation, type Write } from "./types.ts";
 import { WrittenTags } from "./written_tags.ts";
 
@@ -223,6 +225,23 @@ test("reads see a state that the machine had meanwhile", () => {
   bad(/no node ever had an entry of this etag/, "n1", 0, 45, { tag: "t3", etag: "1.22222222-3" });
   bad(/was written by 1\.11111111-3/, "n1", 0, 45, { tag: "t3", etag: "1.11111111-4" });
   bad(/was written by no entry/, "n1", 0, 45, { tag: "?", etag: "1.11111111-4" });
+});
+
+test("a candidate that came while a write was passed on did not have to hold it", () => {
+  const { history, replay, tags } = rig(), candidates = new SyncCandidates();
+  const promises = new Promises({ history, replay, tags, candidatesOf: (...of) => candidates.during(...of) });
+  const look = (at: number, ...names: string[]): void => {
+    const node = { replication: { acks: { state: () => ({ candidates: names }) } } };
+    candidates.look({ name: "n1", node } as unknown as Machine, at);
+  };
+  const passedOn = write({ machine: "n2", forwarded: true, required: 1 });
+  look(1, "n2");
+  look(36, "n2", "n3");
+  promises.record(passedOn, 40);
+  violates(() => promises.record({ ...passedOn, sentAt: 37 }, 40), /and not on n3, which may take over/);
+  violates(() => promises.record(write({ required: 1 }), 40), /and not on n3, which may take over/);
+  look(38, "n2");
+  promises.record({ ...passedOn, sentAt: 37 }, 40);
 });
 
 test("what a leader believes that a follower holds", () => {

@@ -16,11 +16,11 @@ export class SyncCandidates {
     if (samples.at(-1)?.names.join() !== names.join()) samples.push({ at: now, names });
   }
 
-  /** Those who counted before `at` and still did then. */
-  at(machine: string, at: number): readonly string[] {
+  /** Those who counted before `from` and at every time until `to`. */
+  during(machine: string, from: number, to: number): readonly string[] {
     const samples = this.#samples.get(machine) ?? [];
-    const before = samples.findLast((sample) => sample.at < at)?.names ?? [];
-    const then = samples.findLast((sample) => sample.at <= at)?.names ?? [];
-    return before.filter((name) => then.includes(name));
+    const before = samples.findLast(({ at }) => at < from)?.names ?? [];
+    const later = samples.filter(({ at }) => at >= from && at <= to);
+    return before.filter((name) => later.every(({ names }) => names.includes(name)));
   }
 }
