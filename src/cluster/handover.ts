@@ -26,6 +26,8 @@ export interface HandoverOptions {
   readonly nodeId: NodeId;
   /** Under which this node leads. */
   readonly epoch: () => Epoch;
+  /** In which somebody outside lets this node, and nobody else, lead now. Default: nobody says so. */
+  readonly given?: () => Epoch | null;
 }
 
 export function handover(options: HandoverOptions): Handover {
@@ -51,6 +53,7 @@ interface Current {
 class Giving implements Handover {
   readonly #nodeId: NodeId;
   readonly #epoch: () => Epoch;
+  readonly #given: () => Epoch | null;
   #current: Current | null = null;
   /** Those of ended handovers answer first. */
   #drains = 0;
@@ -59,9 +62,10 @@ class Giving implements Handover {
   #askAt = 0;
   #effects: HandoverEffect[] = [];
 
-  constructor({ nodeId, epoch }: HandoverOptions) {
+  constructor({ nodeId, epoch, given = () => null }: HandoverOptions) {
     this.#nodeId = nodeId;
     this.#epoch = epoch;
+    this.#given = given;
   }
 
   get progress(): HandoverProgress | null {
@@ -253,8 +257,17 @@ class Giving implements Handover {
     }
   }
 
-  #met(current: Current, { peer, leads }: Claim, now: MonotonicMs): void {
-    if (leads === null || leads.epoch <= this.#epoch()) return;
+  #met(current: Current, { peer, leads, newest }: Claim, now: MonotonicMs): void {
+    if (leads === null) {
+      if (!this.inDoubt || newest === null || peer.nodeId !== current.target.nodeId) return;
+      // It took over, and this node has been given the place since: nobody else has it.
+      const took = newest.epoch > this.#epoch(), lost = (this.#given() ?? 0) > newest.epoch;
+      if (took && lost) {
+        this.#giveUp(current, failure("unreachable", "The target took over, and has lost its place since"));
+      }
+      return;
+    }
+    if (leads.epoch <= this.#epoch()) return;
     if (this.inDoubt) return this.#over(current, peer, leads, now);
     this.#giveUp(current, failure("stale_epoch", `Another node leads under epoch ${leads.epoch}`));
   }

@@ -55,7 +55,11 @@ export class Giving {
   constructor(options: GivingOptions) {
     const { parts: { nodeStore, runtime } } = options;
     this.#options = options;
-    this.#machine = handover({ nodeId: nodeStore.nodeId, epoch: () => this.#epoch });
+    this.#machine = handover({
+      nodeId: nodeStore.nodeId,
+      epoch: () => this.#epoch,
+      given: () => this.#given,
+    });
     this.#driver = new Driver(this.#machine, runtime.clock, (effect) => this.#perform(effect));
   }
 
@@ -127,6 +131,14 @@ export class Giving {
   get #epoch(): Epoch {
     const { role: { leadership }, storage: { log: { last } } } = this.#options.parts;
     return leadership === null ? epochOf(0) : leadership.run === last.run ? leadership.epoch : last.epoch;
+  }
+
+  /** `silence` gives no epochs. */
+  get #given(): Epoch | null {
+    const { role: { leadership }, authority } = this.#options.parts;
+    return leadership === null || authority.kind === "silence" || authority.check() !== null
+      ? null
+      : leadership.epoch;
   }
 
   #acknowledged(): void {

@@ -55,7 +55,11 @@ export class Checks {
     history.allowCollisions();
     this.troubles = new Troubles(now);
     this.handovers = new HandoverCheck(history);
-    const leadership = this.leadership = new LeadershipCheck({ history, machineOf });
+    const leadership = this.leadership = new LeadershipCheck({
+      history,
+      machineOf,
+      given: swarm.authority !== "silence",
+    });
     this.leases = swarm.authority === "silence" ? null : new LeaseCheck({
       history,
       writing: () => writing(world, cluster()),

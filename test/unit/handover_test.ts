@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { DfdbError } from "../../src/base/errors.ts";
-import { epochOf, monotonicMsOf, nodeIdOf, runIdOf, seqOf } from "../../src/base/ids.ts";
+import { type Epoch, epochOf, monotonicMsOf, nodeIdOf, runIdOf, seqOf } from "../../src/base/ids.ts";
 import type { Claim } from "../../src/cluster/claim.ts";
 import { handover } from "../../src/cluster/handover.ts";
 import type { HandoverEffect, HandoverInput } from "../../src/cluster/handover_events.ts";
@@ -70,8 +70,8 @@ const claimOf = (given: Partial<Claim>): Claim => ({
 });
 
 /** A machine, and the effects of inputs as text. */
-function rig() {
-  const machine = handover({ nodeId: node("a").nodeId, epoch: () => epochOf(3) });
+function rig(given: Epoch | null = null) {
+  const machine = handover({ nodeId: node("a").nodeId, epoch: () => epochOf(3), given: () => given });
   let now = 0;
   const step = (input: HandoverInput): string[] => machine.step(input, monotonicMsOf(now)).map(told);
   const pass = (ms: number): string[] => {
@@ -137,6 +137,20 @@ test("an answer about an earlier handover settles nothing", () => {
   const asked: HandoverInput = { type: "asked", claim: claimOf({}), outcome: "not_promoted" };
   assert.deepEqual(step(asked), ["ask node-b:2"], "that was of the first");
   assert.deepEqual(step(asked), ["clear", "open", "fail unreachable"]);
+});
+
+test("a target that took over and leads no more ends the doubt where this node was given an epoch above since", () => {
+  const met: HandoverInput = { type: "met", claim: claimOf({ newest: term(4), follows: true }) };
+  for (const given of [null, epochOf(3), epochOf(4)]) {
+    const { step, commit } = rig(given);
+    commit();
+    assert.deepEqual(step(met), [], `given ${given}`);
+  }
+  const { step, commit } = rig(epochOf(5));
+  commit();
+  assert.deepEqual(step({ type: "met", claim: claimOf({ newest: term(3), follows: true }) }), [], "not yet");
+  assert.deepEqual(step({ type: "met", claim: claimOf({ ...met.claim, peer: node("c") }) }), [], "another");
+  assert.deepEqual(step(met), ["clear", "open", "fail unreachable"]);
 });
 
 test("each step has its own failure", () => {

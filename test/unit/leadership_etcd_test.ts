@@ -154,3 +154,31 @@ test("forced to take writes, a leader gets its epoch from the authority, and can
     assert.equal(second.node?.role.leadership?.epoch, epoch + 2);
   });
 });
+
+test("an old leader in doubt has its place again when its target took over and lost it", async () => {
+  await inQuietWorld({ ...etcdWorld, seed: 18 }, async (own) => {
+    const { world, start, until, ask, network, cluster } = own;
+    await start();
+    const [first, second] = await streaming(own), etcd = own.etcd as SimEtcd;
+    const busy = Promise.withResolvers<void>();
+    const exchange = second.node?.engine.exchange(() => busy.promise);
+    const handover = { method: "POST", path: "/replication/handover", body: '{"to":"n2"}' } as const;
+    ask(first, handover).catch(() => {});
+    await until("the target takes over", () => second.node?.role.leadership != null);
+    first.end("kill");
+    busy.resolve();
+    await exchange;
+    await until("it leads", () => leads(second));
+    const lines = [network.link(second.name, etcd.machine), network.link(etcd.machine, second.name)];
+    for (const line of lines) line.cut = true;
+    await until("it has lost its place", () => second.node?.role.kind === "follower");
+    await world.pass(10_000);
+    first.start();
+    await until("in doubt", () => first.node?.role.readOnly.reason === "handover_in_doubt");
+    await until("the first leads", () => leads(first));
+    for (const line of lines) line.cut = false;
+    await until("it is followed", () => first.observed?.followers().length === 1);
+    assert.equal(writers(cluster), 1);
+    assert.equal((await ask(first, put)).status, 200);
+  });
+});
