@@ -11,6 +11,7 @@ import { Driver } from "../replication/driver.ts";
 import type { PeerClaim } from "../replication/types.ts";
 import type { TermRecord } from "../storage/log.ts";
 import type { Abort, Commit, Declined, KnownNode, Prepare, Prepared, Promoted } from "../wire/message.ts";
+import { knownNodesMax } from "../wire/message.ts";
 import type { Peers } from "./peers.ts";
 import type { ReplicationParts } from "./replication.ts";
 import type { Stand } from "./stand.ts";
@@ -192,8 +193,22 @@ export class Giving {
       const declined = { type: "declined", id, code: error.code, message: error.message } as const;
       return this.#driver.feed({ type: "received", message: declined });
     }
-    const sent = target !== undefined && this.#options.stand.server?.send(target.nodeId, message) === true;
+    const told = target !== undefined && message.type === "prepare"
+      ? { ...message, ...this.#candidates(target.nodeId) }
+      : message;
+    const sent = target !== undefined && this.#options.stand.server?.send(target.nodeId, told) === true;
     if (!sent) this.#driver.feed({ type: "left" });
+  }
+
+  /** Who may take over from this node, and may do so when the target leads: it did not hear of it. Elsewhere an authority sees to that. */
+  #candidates(target: NodeId): Pick<Prepare, "candidates"> {
+    const { known, authority } = this.#options.parts;
+    const others = known.candidates().filter(({ nodeId }) => nodeId !== target);
+    if (authority.kind !== "silence" || others.length === 0) return {};
+    const candidates = others.slice(0, knownNodesMax).map((
+      { nodeId, nodeName, httpUrl, wireAddress, silenceMs },
+    ) => ({ nodeId, nodeName, httpUrl, wireAddress, silenceMs }));
+    return { candidates };
   }
 
   /** The doubt is durable before the target is told to lead. */

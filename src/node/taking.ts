@@ -35,6 +35,8 @@ export class Taking {
   readonly #driver: Driver<TakeoverInput, TakeoverEffect>;
   readonly #answers = new Map<string, (outcome: HandoverOutcome) => void>();
   #wish: Wish | null = null;
+  /** The leader's, that may take over when this node leads. */
+  #candidates: NonNullable<Prepare["candidates"]> = [];
 
   constructor(options: TakingOptions) {
     const { parts: { role, runtime } } = options;
@@ -53,6 +55,7 @@ export class Taking {
     const { id } = message;
     switch (message.type) {
       case "prepare":
+        if (!this.underway) this.#candidates = message.candidates ?? [];
         this.#driver.feed({ type: "prepare", id, position: message.position });
         return this.holds();
       case "commit":
@@ -149,11 +152,23 @@ export class Taking {
   async #bind(): Promise<void> {
     const { listen, stand, peers } = this.#options, port = this.#wish?.port ?? null;
     try {
+      this.#keepCandidates();
       await stand.listen(port === null ? listen() : { ...listen(), port });
       this.#driver.feed({ type: "bound", wireAddress: peers.identity().wireAddress });
     } catch (error) {
       const failed = error instanceof DfdbError ? error : new DfdbError("internal", messageOf(error));
       this.#driver.feed({ type: "bindFailed", error: failed });
+    }
+  }
+
+  /** Answers of this node wait for them as those of its leader did, until they come or are forgotten. Throws when that cannot be kept. */
+  #keepCandidates(): void {
+    const { known, nodeStore } = this.#options.parts;
+    for (const { silenceMs, ...node } of this.#candidates) {
+      if (node.nodeId === nodeStore.nodeId) continue;
+      known.heardOf([node]);
+      const error = known.accept(node.nodeId, node.nodeName, silenceMs, true);
+      if (error !== null) throw error;
     }
   }
 

@@ -189,7 +189,13 @@ const goingAway = v.object({
   term: v.nullable(term),
 });
 
-const prepare = v.object({ type: v.literal("prepare"), id: handoverId, position });
+const candidate = v.object({ nodeId, nodeName: name, httpUrl, wireAddress, silenceMs });
+const prepare = v.object({
+  type: v.literal("prepare"),
+  id: handoverId,
+  position,
+  candidates: v.optional(v.pipe(v.array(candidate), v.maxLength(knownNodesMax))),
+});
 const prepared = v.object({ type: v.literal("prepared"), id: handoverId, wireAddress });
 const commit = v.object({ type: v.literal("commit"), id: handoverId });
 const promoted = v.object({ type: v.literal("promoted"), id: handoverId, term });

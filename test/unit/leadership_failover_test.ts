@@ -42,6 +42,10 @@ test("a candidate that the next leader does not accept does not take over from t
     link.cut = true;
     const body = `{"to":"${third.name}"}`;
     assert.equal((await ask(first, { method: "POST", path: "/replication/handover", body })).status, 200);
+    // Its leader's candidate is the target's until it is forgotten.
+    const path = `/replication/nodes/${second.node?.nodeId}`;
+    assert.equal((await ask(third, { method: "DELETE", path })).status, 200);
+    network.reset(() => true);
     await until("the old leader is its candidate", () => state(first) === "watching");
     link.cut = false;
     assert.ok(!await world.until(() => leads(second), 60_000), "it leads beside the new leader");

@@ -165,3 +165,35 @@ test("a target that can neither begin to lead nor keep that it does not leaves i
     assert.equal((await ask(leader, put(2))).status, 201);
   });
 });
+
+test("a target waits for the candidate of its leader, which may not have heard of it", async () => {
+  const options = {
+    seed: 7,
+    machines: 3,
+    candidates: [1],
+    silenceMs: 4_000,
+    secret: true,
+    required: 1,
+    syncTimeoutMs: 2_000,
+  };
+  await inQuietWorld(options, async (own) => {
+    const { cluster, network, world, start, until, ask } = own;
+    const [first, second, third] = cluster.machines as [Machine, Machine, Machine];
+    await start();
+    await until("they are connected", () => first.observed?.followers().length === 2);
+    assert.equal((await ask(first, put(1))).status, 201);
+    for (const { name } of [first, third]) {
+      network.link(second.name, name).cut = network.link(name, second.name).cut = true;
+    }
+    assert.equal((await handOver(own, first, third)).status, 200);
+    await until("the old leader follows", () => third.observed?.followers().length === 1);
+    assert.equal((await ask(third, put(2))).status, 504);
+    await until("the candidate takes over", () => mayWrite(second));
+    network.heal();
+    await until("one leads", () => leads(second) !== leads(third));
+    const leader = leads(second) ? second : third;
+    await until("all follow", () => leader.observed?.followers().length === 2 && mayWrite(leader));
+    await world.pass(5_000);
+    assert.equal((await ask(leader, put(3))).status, 201);
+  });
+});
