@@ -64,8 +64,8 @@ export class CheckedTransaction implements WriteTransaction {
     return this.#tx.indexes(collection);
   }
 
-  select(sql: string, values: readonly SqlValue[]): IterableIterator<readonly SqlValue[]> {
-    return this.#tx.select(sql, values);
+  select(sql: string, values: readonly SqlValue[], few?: boolean): IterableIterator<readonly SqlValue[]> {
+    return this.#tx.select(sql, values, few);
   }
 
   explain(sql: string, values: readonly SqlValue[]): readonly string[] {

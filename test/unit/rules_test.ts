@@ -30,6 +30,8 @@ import type { LogEntry } from "../../src/storage/log.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { inFolder, patient, testOptions } from "../suites/storage_fixture.ts";
 import { currentRuntime } from "../tool/current_runtime.ts";
+import { CheckedTransaction } from "../../src/engine/rules_transaction.ts";
+import type { WriteTransaction } from "../../src/storage/storage.ts";
 
 const { clock } = currentRuntime();
 
@@ -477,3 +479,16 @@ leads(
     });
   },
 );
+
+test("a transaction that is looked over passes on all that it is asked", () => {
+  const asked: unknown[] = [];
+  const note = (...given: readonly unknown[]): IterableIterator<never> => {
+    asked.push(given);
+    return [][Symbol.iterator]();
+  };
+  const tx = { select: note } as unknown as WriteTransaction;
+  const checked = new CheckedTransaction(tx, { append: tx.append, appendInSlices: tx.appendInSlices });
+  checked.select("SELECT 1", [2], true);
+  checked.select("SELECT 3", []);
+  assert.deepEqual(asked, [["SELECT 1", [2], true], ["SELECT 3", [], undefined]]);
+});
