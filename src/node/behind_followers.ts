@@ -2,6 +2,9 @@
  * A leader that may lack entries that it once sent does not write (decision of the operator, or of a follower that
  * connects): it starts read-only when its sidecar is ahead of its database, and becomes so when a follower that holds
  * more comes before the first write of this run. After that write a new epoch is the only way: it is shown, no more.
+ *
+ * Whoever got its history from this node after it lost a part cannot tell what there was: a follower that came empty, or
+ * from another history, and comes back with the copy that it was given, proves nothing.
  */
 import { messageOf } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
@@ -24,6 +27,8 @@ export interface BehindFollowers {
   leads(): void;
   onAhead(follower: RefusedFollower): void;
   onFound(follower: DurableFollower): void;
+  /** A follower was admitted whose position is not in this history: it takes a copy. */
+  onStranger(nodeId: NodeId): void;
   /** This node begins to follow: its leader judges what the followers it had hold. */
   follows(): void;
   /**
@@ -48,6 +53,11 @@ export function behindFollowers(
   /** What the sidecar said that was ahead. */
   let mirror: MirrorPosition | null = null;
   let givingUp = false;
+  /** Since this process began; what earlier ones gave ends where the log ended, since nothing was written. */
+  const strangers = new Set<NodeId>();
+  const again = kept.readOnlyCauses.includes("mirror_ahead");
+  const knowsNothing = (nodeId: NodeId, seq: number): boolean =>
+    seq === 0 || strangers.has(nodeId) || (again && seq === log.last.seq && wroteNothing());
   const ahead = new Set<NodeId>();
   const set = (cause: ReadOnlyCause, on: boolean): void => {
     if (role.readOnlyCauses.has(cause) === on) return;
@@ -90,10 +100,12 @@ export function behindFollowers(
     },
     onFound({ nodeId, seq }) {
       if (ahead.delete(nodeId) && ahead.size === 0) set("follower_ahead", false);
-      if (seq === 0) return; // an empty follower knows nothing of what there was
+      if (seq === 0) strangers.add(nodeId);
+      if (knowsNothing(nodeId, seq)) return;
       mirror = null;
       set("mirror_ahead", false);
     },
+    onStranger: (nodeId) => void strangers.add(nodeId),
     follows() {
       ahead.clear();
     },

@@ -144,6 +144,7 @@ export function serve(
       behind.onFound(follower);
       acks.found(follower);
     },
+    onStranger: (nodeId) => behind.onStranger(nodeId),
     candidates: {
       accept(nodeId, nodeName, silenceMs) {
         const refused = known.accept(nodeId, nodeName, silenceMs, authority.kind !== "silence");

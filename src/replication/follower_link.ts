@@ -211,6 +211,7 @@ export class FollowerLink implements RosterMember {
     refused.admitted(nodeId);
     serve.logger.info("follower connected", this.#fields());
     if (found) serve.onFound({ nodeId, nodeName, seq: position.seq, candidate: autoFailover });
+    else serve.onStranger(nodeId);
     onAcknowledged();
   }
 

@@ -195,6 +195,8 @@ export interface ServeFollowersOptions {
   readonly onAhead: (follower: RefusedFollower) => void;
   /** A follower's position was found in this leader's history. */
   readonly onFound: (follower: DurableFollower) => void;
+  /** A follower was admitted whose position is not in this leader's history. */
+  readonly onStranger: (nodeId: NodeId) => void;
   /** TLS of the wire, null for plain TCP. */
   readonly tls: TlsServer | null;
 }

@@ -135,6 +135,7 @@ export class Rig {
   /** What the leaders of this rig were told of their followers' positions. */
   readonly ahead: RefusedFollower[] = [];
   readonly found: DurableFollower[] = [];
+  readonly strangers: NodeId[] = [];
   /** Rising epochs that its followers heard, and that its leaders heard from peers beyond their own. */
   readonly epochs: number[] = [];
   /** What peers claimed, and what followers said of a handover. */
@@ -188,6 +189,7 @@ export class Rig {
       },
       onAhead: (follower) => void this.ahead.push(follower),
       onFound: (follower) => void this.found.push(follower),
+      onStranger: (nodeId) => void this.strangers.push(nodeId),
       tls: null,
     });
   }

@@ -49,10 +49,11 @@ function rig(kind: RoleKind) {
   else role.lead(kind, { epoch: epochOf(1), run: run("2") });
   let followed = false;
   const upToDate = (): boolean => followed;
-  const behind = behindFollowers({ role, kept, log: log as Storage["log"], logger: silentLogger, upToDate });
+  const again = () => behindFollowers({ role, kept, log: log as Storage["log"], logger: silentLogger, upToDate });
+  const behind = again();
   const move = (position: Position): void => void (log.last = position);
   const catchUp = (): void => void (followed = true);
-  return { behind, role, kept, move, catchUp, wrote: () => move(at(6, "2")) };
+  return { behind, again, role, kept, move, catchUp, wrote: () => move(at(6, "2")) };
 }
 
 test("behind followers: a leader whose sidecar is ahead waits for a follower that knows what there was", () => {
@@ -62,9 +63,26 @@ test("behind followers: a leader whose sidecar is ahead waits for a follower tha
   assert.deepEqual(kept.readOnlyCauses, ["mirror_ahead"], "durable");
   behind.onFound(found("b", 0));
   assert.equal(role.readOnly.on, true, "an empty follower knows nothing");
-  behind.onFound(found("b", 4));
+  behind.onFound(found("b", 5));
+  assert.equal(role.readOnly.on, true, "nor does it with the copy that it was given");
+  behind.onStranger(node("c"));
+  behind.onFound(found("c", 5));
+  assert.equal(role.readOnly.on, true, "nor does one that came from another history");
+  behind.onFound(found("d", 4));
   assert.equal(role.readOnly.on, false);
   assert.deepEqual(kept.readOnlyCauses, []);
+});
+
+test("behind followers: after a restart whoever is where this node is may have been given that", () => {
+  const { behind, role, kept, again } = rig("leader");
+  behind.mirrorAhead(mirror);
+  const next = again();
+  role.setReadOnly("mirror_ahead", true);
+  next.mirrorAhead(mirror);
+  next.onFound(found("b", 5));
+  assert.deepEqual([role.readOnly.on, kept.readOnlyCauses], [true, ["mirror_ahead"]]);
+  next.onFound(found("c", 4));
+  assert.equal(role.readOnly.on, false, "nobody is given less than all");
 });
 
 test("behind followers: a node without followers is not held up until it serves some", () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { concat } from "../../src/base/bytes.ts";
 import { DfdbError } from "../../src/base/errors.ts";
-import { seqOf } from "../../src/base/ids.ts";
+import { nodeIdOf, seqOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
 import type { FollowerServer } from "../../src/replication/types.ts";
 import type { Listener, Net } from "../../src/runtime/net.ts";
@@ -85,6 +85,7 @@ test("the leader hears who is ahead and who was found; nobody vouches for an emp
     "node-b ahead 9",
   ]);
   assert.deepEqual(rig.found.map(({ nodeName, seq }) => `${nodeName} ${seq}`), ["node-e 2"]);
+  assert.deepEqual(rig.strangers, [nodeIdOf("c".repeat(32))]);
   assert.equal(server.refused()[0]?.atMs, rig.clock.wall());
   await server.close();
 });
