@@ -138,7 +138,7 @@ export class Cluster {
     }
     if (handover !== null) this.giving.resume(handover.id, handover.target);
     this.#lease.begin();
-    this.#finishIfDue();
+    this.finishIfDue();
   }
 
   /** This leader has a listener from now on. */
@@ -189,6 +189,7 @@ export class Cluster {
         standing: () => this.#peers.standing(),
         statement: (handover) => this.#statement(handover),
         onClaim: (claim) => this.#met(claim),
+        onHarmless: () => this.finishIfDue(),
         handover: {
           received: (nodeId, message) =>
             message.type === "takeOver"
@@ -293,11 +294,14 @@ export class Cluster {
   }
 
   #confirmed(): void {
-    this.#finishIfDue();
+    this.finishIfDue();
   }
 
-  /** Where an epoch was begun before, or left out, others may hold entries: they follow once they are told of this one. */
-  #finishIfDue(): void {
+  /**
+   * When this leader may write again. Where an epoch was begun before, or left out, others may hold entries: they follow once they are
+   * told of this one, also when nobody writes.
+   */
+  finishIfDue(): void {
     const { role: { leadership, readOnly }, storage: { log: { last } }, start } = this.#parts;
     if (leadership === null || readOnly.on || last.run === leadership.run) return;
     if (start.unfinished || leadership.epoch > last.epoch + 1) this.transitions.finish();

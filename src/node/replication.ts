@@ -88,6 +88,8 @@ export interface ListenerDoor {
   readonly standing: () => StandingBy | null;
   readonly statement: (handover: string | null) => StateFields | Promise<StateFields>;
   readonly onClaim: (claim: PeerClaim) => void;
+  /** A follower was found that holds no more than this leader. */
+  readonly onHarmless: () => void;
   readonly handover: HandoverDoor;
 }
 
@@ -142,6 +144,7 @@ export function serve(
     onAhead: (follower) => behind.onAhead(follower),
     onFound(follower) {
       behind.onFound(follower);
+      door.onHarmless();
       acks.found(follower);
     },
     onStranger: (nodeId) => behind.onStranger(nodeId),

@@ -209,8 +209,9 @@ class Control implements Replication {
         role.setReadOnly("operator", before);
         throw error;
       }
-      if (on) await drained(this.#parts);
-      else if (force) this.#force();
+      if (on) return await drained(this.#parts);
+      if (force) this.#force();
+      this.#cluster.finishIfDue();
     }, force);
   }
 

@@ -52,3 +52,36 @@ test("a candidate that the next leader does not accept does not take over from t
     assert.ok(mayWrite(third));
   });
 });
+
+test("a leader that went above a higher epoch while it was read-only begins its own when it may write, though nobody does", async () => {
+  await inQuietWorld({ seed: 11, machines: 2, secret: true }, async ({ cluster, start, until, ask }) => {
+    const [first, second] = cluster.machines as [Machine, Machine];
+    await start();
+    assert.equal((await ask(first, put(1))).status, 201);
+    await until("it is there", () => second.node?.storage.log.last.seq === 2);
+    first.end("kill");
+    await until("it is gone", () => second.node?.replication.following?.status().state === "waiting");
+    const promoted = await ask(second, {
+      method: "POST",
+      path: "/replication/promote",
+      body: `{"force":true}`,
+    });
+    assert.equal(promoted.status, 200, promoted.text);
+    assert.equal((await ask(second, put(2))).status, 201);
+    second.end("kill");
+    first.start();
+    await until(
+      "the old leader leads, and nobody tells it otherwise",
+      () => first.node?.role.readOnly.on === false,
+    );
+    await ask(first, { method: "POST", path: "/replication/read-only" });
+    Object.assign(second, { command: { role: "follower", leader: first.name }, forceRole: true });
+    second.start();
+    await until("it is above", () => first.node?.role.leadership?.epoch === 3);
+    assert.equal(first.node?.storage.log.last.epoch, 1, "read-only: nothing was written");
+    await ask(first, { method: "POST", path: "/replication/read-write" });
+    await until("it follows", () => second.node?.replication.following?.status().state === "streaming");
+    assert.equal(first.node?.storage.log.last.epoch, 3);
+    assert.deepEqual(second.node?.storage.log.last, first.node?.storage.log.last);
+  });
+});
