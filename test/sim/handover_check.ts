@@ -20,13 +20,16 @@ export class HandoverCheck {
 
   /** The role is to go from one to the other. */
   begin(from: Machine, to: Machine): AskedHandover {
-    const process = from.process, target = to.observed?.nodeId ?? null;
+    const process = from.process, before = to.observed?.nodeId ?? null;
     const another = from.node?.replication.handoverProgress !== null;
     return {
       answered: (answer, refusal) => {
         const how = answer.kind === "refused" ? refusal ?? "nobody" : answer.kind;
         this.counts[how] = (this.counts[how] ?? 0) + 1;
-        if (answer.kind === "done") return this.#done(to.name, target, answer);
+        if (answer.kind === "done") {
+          // One that was not up yet when the request was sent has an id by now.
+          return this.#done(to.name, before ?? to.observed?.nodeId ?? null, answer);
+        }
         if (answer.kind === "unknown" || refusal === null || refusal === "outcome_unknown") return;
         if (another || from.process !== process || from.node === null) return;
         const { role } = from.node, { reason } = role.readOnly;
