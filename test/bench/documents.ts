@@ -6,7 +6,8 @@ export const documentBytes = 500;
 const given = ["Amelia", "Bessie", "Charles", "Hanna", "Igor", "Louis", "Otto", "Wilbur"];
 const family = ["Bleriot", "Coleman", "Earhart", "Lilienthal", "Reitsch", "Sikorsky", "Wright", "Zeppelin"];
 const airports = ["AMS", "CGN", "DXB", "GRU", "ICN", "LIS", "NBO", "YYZ"];
-const cabins = ["economy", "business", "first"], states = ["confirmed", "ticketed", "pending", "cancelled"];
+const cabins = ["economy", "business", "first"];
+export const states = ["confirmed", "ticketed", "pending", "cancelled"] as const;
 const letters = "abcdefghijklmnopqrstuvwxyz      ";
 
 /** `count` JSON texts. Numbers are whole: their text survives any parser. */
@@ -34,6 +35,18 @@ export function orders(count: number): string[] {
     return JSON.stringify(order);
   });
 }
+
+/** The order with the locator of number `i`: no two orders of a collection that is filled with these have the same. */
+export function numberedOrder(document: string, i: number): string {
+  return `{"pnr":"${locatorOf(i)}"${document.slice(locatorEnd)}`;
+}
+
+/** The locator of number `i`. */
+export function locatorOf(i: number): string {
+  return i.toString(36).toUpperCase().padStart(6, "0");
+}
+
+const locatorEnd = '{"pnr":"000000"'.length;
 
 /** The `i`th key of a run: as long for the first as for the last. */
 export function keyOf(prefix: string, i: number): string {

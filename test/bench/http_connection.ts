@@ -7,6 +7,7 @@ import net from "node:net";
 import { documentBytes } from "./documents.ts";
 import type { Done, LoadConnection } from "./load_types.ts";
 import { collection } from "./load_types.ts";
+import { benchQueries } from "./queries.ts";
 
 interface Reply {
   readonly status: number;
@@ -47,6 +48,18 @@ export async function httpConnection(port: number): Promise<LoadConnection> {
         (status, body) => {
           if (status === 200 && body.includes(`"count":${documents.length},`)) done(null);
           else done(`bulk answered ${status} ${body.slice(0, 200)}`);
+        },
+      );
+    },
+    query(name, parameters, done) {
+      const { sql, rows } = benchQueries[name];
+      const text = JSON.stringify({ sql, params: parameters });
+      exchange(
+        `POST /query HTTP/1.1\r\n${withBody}${text.length}\r\n\r\n${text}`,
+        done,
+        (status, body) => {
+          if (status === 200 && body.endsWith("]}") && body.includes(`"count":${rows},`)) done(null);
+          else done(`the query ${text} answered ${status} ${body.slice(0, 200)}`);
         },
       );
     },

@@ -7,14 +7,15 @@ import { keyOf, orders } from "./documents.ts";
 import { httpConnection } from "./http_connection.ts";
 import type { LoadConnection, LoadResult, LoadSpec } from "./load_types.ts";
 import { postgresConnection } from "./postgres_connection.ts";
+import { parametersOf } from "./queries.ts";
 import { cpuSeconds, machineBusySeconds } from "./proc.ts";
 
 const documentsMade = 20_000, latenciesMax = 4_000_000, errorsMax = 100, cutSeconds = 30;
 
 async function run(spec: LoadSpec): Promise<LoadResult> {
+  const load = new Load(spec);
   const connect = spec.driver === "http" ? httpConnection : postgresConnection;
   const connections = await Promise.all(Array.from({ length: spec.connections }, () => connect(spec.port)));
-  const load = new Load(spec);
   const warm = setTimeout(() => load.startClock(), spec.warmSeconds * 1000);
   const end = setTimeout(() => load.stop(), (spec.warmSeconds + spec.seconds) * 1000);
   // A reply that never comes must not hold the bench.
@@ -67,7 +68,7 @@ class Load {
   /** Keeps one connection busy until the end. */
   drive(connection: LoadConnection): Promise<void> {
     return new Promise((resolve) => {
-      const { operation } = this.#spec;
+      const { operation, query, again, keys } = this.#spec;
       const next = (): void => {
         const count = this.#stopping ? 0 : this.#take();
         if (count === 0) return resolve();
@@ -77,17 +78,21 @@ class Load {
           else this.#failed(problem);
           next();
         };
-        if (operation === "put") connection.put(this.#key(first), this.#document(first), done);
-        else if (operation === "get") {
+        if (operation === "put") {
+          connection.put(this.#key(again ? first % keys : first), this.#document(first), done);
+        } else if (operation === "get") {
           connection.get(this.#key(Math.floor(Math.random() * this.#spec.keys)), done);
-        } else this.#bulk(connection, first, count, done);
+        } else if (operation === "bulk") this.#bulk(connection, first, count, done);
+        else if (query !== undefined) connection.query(query, parametersOf(query, this.#spec.keys), done);
+        else throw new Error("it is not said which query");
       };
       next();
     });
   }
 
   result(): LoadResult {
-    const seconds = (performance.now() - (this.#startedAt ?? performance.now())) / 1000;
+    if (this.#startedAt === null) this.#failed("the load was over before its clock began");
+    const now = performance.now(), seconds = (now - (this.#startedAt ?? now)) / 1000;
     const { user, system } = process.cpuUsage(this.#clientCpu);
     const clientCpu = (user + system) / 1e6, serverCpu = cpuSeconds(this.#spec.serverPid) - this.#serverCpu;
     const machineBusy = machineBusySeconds() - this.#machineBusy;
@@ -97,15 +102,15 @@ class Load {
       documents: this.#done,
       total: this.#warm + this.#done,
       seconds,
-      perSecond: this.#done / seconds,
+      perSecond: seconds > 0 ? this.#done / seconds : 0,
       p50Ms: quantile(0.5),
       p99Ms: quantile(0.99),
       maxMs: quantile(1),
       errors: this.#errors,
       firstError: this.#firstError,
       serverMicros: serverCpu * 1e6 / Math.max(1, this.#done),
-      clientCores: clientCpu / seconds,
-      otherCores: Math.max(0, machineBusy - clientCpu - serverCpu) / seconds,
+      clientCores: seconds > 0 ? clientCpu / seconds : 0,
+      otherCores: seconds > 0 ? Math.max(0, machineBusy - clientCpu - serverCpu) / seconds : 0,
     };
   }
 

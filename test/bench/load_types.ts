@@ -1,9 +1,14 @@
 /** What the bench and its load generator, a process of its own, tell each other. */
+import type { QueryName } from "./queries.ts";
 
 export interface LoadSpec {
   readonly driver: "http" | "postgres";
   readonly port: number;
-  readonly operation: "put" | "get" | "bulk";
+  readonly operation: "put" | "get" | "bulk" | "query";
+  /** For "put": the `keys` keys that exist are written again and again. */
+  readonly again?: boolean;
+  /** For "query": which. */
+  readonly query?: QueryName;
   readonly connections: number;
   /** Ends the load; a `count` may end it earlier. */
   readonly seconds: number;
@@ -15,7 +20,7 @@ export interface LoadSpec {
   readonly batch: number;
   /** Of the keys; a new one for each run that is to write new documents. */
   readonly keyPrefix: string;
-  /** For "get": so many keys of that prefix exist. */
+  /** For "get": so many keys of that prefix exist. For "query": so many orders, numbered from 0. */
   readonly keys: number;
   /** The process whose CPU time counts, with its children. */
   readonly serverPid: number;
@@ -50,6 +55,7 @@ export interface LoadConnection {
   put(key: string, document: string, done: Done): void;
   get(key: string, done: Done): void;
   bulk(keys: readonly string[], documents: readonly string[], done: Done): void;
+  query(name: QueryName, parameters: readonly (string | number)[], done: Done): void;
   close(): void;
 }
 

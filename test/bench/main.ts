@@ -2,13 +2,16 @@
 import fs from "node:fs";
 import process from "node:process";
 import { catchUpRow } from "./catch_up.ts";
+import { groupRow, groupRows } from "./group_rows.ts";
 import { machineFacts } from "./machine.ts";
 import type { Row } from "./measure.ts";
 import { replicationRows } from "./replication_rows.ts";
 import type { BenchOptions } from "./options.ts";
 import { readOptions } from "./options.ts";
 import { postgresFolder, postgresServer } from "./postgres_server.ts";
+import { indexedQueryRows, indexedRows, postgresQueryRows } from "./query_rows.ts";
 import { machineText, reportText, rowText } from "./report.ts";
+import type { Subject } from "./request_rows.ts";
 import { bulkRow, requestRows, runtimeRows } from "./request_rows.ts";
 import { dfdbServer } from "./servers.ts";
 import { slowFsync } from "./slow_fsync.ts";
@@ -51,6 +54,9 @@ async function measureAll(options: BenchOptions, report: Report): Promise<void> 
     }
     if (options.rows.includes("P5")) await catchUpRow("P5", runtime, options, report);
     if (options.rows.includes("P6")) await catchUpRow("P6", runtime, options, report);
+    const queries = indexedRows.filter((name) => options.rows.includes(name));
+    if (queries.length > 0) await indexedQueryRows(runtime, queries, options, report);
+    if (options.rows.includes("group")) await groupRows(runtime, options, report);
     for (const name of options.rows) await replicationRows[name]?.(runtime, options, report);
   }
   if (options.peers) await postgresRows(options, slow !== null && "env" in slow ? slow.env : null, report);
@@ -66,18 +72,23 @@ async function postgresRows(
   const peer = { name: "postgresql", runtime: "", driver: "postgres" } as const;
   const plain = options.rows.filter((name) => name === "P1" || name === "P2" || name === "P3");
   const measure = async (
-    names: typeof plain | ["P1b"],
     env: Readonly<Record<string, string>>,
+    rows: (subject: Subject) => Promise<void>,
   ): Promise<void> => {
     const server = await postgresServer(found.folder, env);
     try {
-      await requestRows([{ ...peer, server }], names, options, report);
+      await rows({ ...peer, server });
     } finally {
       await server.stop();
     }
   };
-  if (plain.length > 0) await measure(plain, {});
-  if (slowEnv !== null) await measure(["P1b"], slowEnv);
+  const queries = indexedRows.filter((name) => options.rows.includes(name));
+  if (plain.length > 0) await measure({}, (subject) => requestRows([subject], plain, options, report));
+  if (slowEnv !== null) await measure(slowEnv, (subject) => requestRows([subject], ["P1b"], options, report));
+  if (queries.length > 0) {
+    await measure({}, (subject) => postgresQueryRows(subject, queries, options, report));
+  }
+  if (options.rows.includes("group")) await measure({}, (subject) => groupRow(subject, options, report));
   if (options.rows.includes("P4")) await bulkRow(peer, () => postgresServer(found.folder), options, report);
 }
 

@@ -8,8 +8,10 @@ import type { BenchServer } from "./servers.ts";
 
 export interface Row {
   readonly row: RowName;
-  /** "dfdb", "limit" or "postgresql". */
+  /** "dfdb", "limit", "sqlite" or "postgresql". */
   readonly subject: string;
+  /** Without it: over HTTP, or the protocol of the peer. */
+  readonly place?: "in process";
   /** Runtime of the server; empty for a peer. */
   readonly runtime: string;
   readonly what: string;
@@ -50,7 +52,7 @@ export async function quiet(patienceSeconds: number): Promise<void> {
 }
 
 /** The load of a row but for the server, the keys and the length. */
-export type LoadKind = Pick<LoadSpec, "operation" | "connections">;
+export type LoadKind = Pick<LoadSpec, "operation" | "connections" | "query" | "again">;
 
 export interface Target {
   readonly server: BenchServer;
@@ -94,6 +96,20 @@ export async function timedRun(
   const latency = { p50Ms, p99Ms }, failures = { errors, firstError };
   const cost = { serverMicros, serverMiB: server.memoryMiB(), clientCores, otherCores };
   return { figures: { perSecond, ...latency, ...failures, ...cost }, load };
+}
+
+/** Other work of this many cores makes figures doubtful. */
+const otherCoresMax = 0.15;
+
+/** Something else used the machine while the row was measured. */
+export function inDoubt(row: Row): boolean {
+  return (figure(row, "otherCores") ?? 0) > otherCoresMax;
+}
+
+/** Median over the runs, null when the row has no such figure. */
+export function figure(row: Row, key: keyof RunFigures): number | null {
+  const values = row.runs.map((run) => run[key]).filter((value) => typeof value === "number");
+  return values.length === 0 ? null : median(values);
 }
 
 export function median(values: readonly number[]): number {

@@ -2,7 +2,23 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import type { RuntimeName } from "../tool/node_process.ts";
 import { runtimeNames } from "../tool/node_process.ts";
 
-export const rowNames = ["P1", "P1b", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P12", "P13"] as const;
+export const rowNames = [
+  "P1",
+  "P1b",
+  "P2",
+  "P3",
+  "P4",
+  "P5",
+  "P6",
+  "P7",
+  "P8",
+  "P11",
+  "equality",
+  "range",
+  "group",
+  "P12",
+  "P13",
+] as const;
 export type RowName = typeof rowNames[number];
 
 export interface BenchOptions {
@@ -12,6 +28,8 @@ export interface BenchOptions {
   readonly runs: number;
   /** Documents of the bulk load, the catch-up, the snapshot and the memory row. */
   readonly documents: number;
+  /** Documents of the row "group". */
+  readonly orders: number;
   /** Compare with PostgreSQL when it is installed. */
   readonly peers: boolean;
   /** Seconds to wait before each run for a machine that does nothing else. */
@@ -29,6 +47,7 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     .option("--seconds <number>", "length of each timed run", positive, 5)
     .option("--runs <number>", "runs of each row; the median counts", positive, 3)
     .option("--documents <number>", "documents of P4, P5, P6 and P13", positive, 200_000)
+    .option("--orders <number>", "documents of the row group", positive, 250_000)
     .option("--patience <seconds>", "wait so long before each run for a quiet machine", positive, 5)
     .option("--no-peers", "leave PostgreSQL out")
     .option("--json <file>", "also write everything as JSON");

@@ -7,6 +7,7 @@ import net from "node:net";
 import { documentBytes } from "./documents.ts";
 import type { Done, LoadConnection } from "./load_types.ts";
 import { collection } from "./load_types.ts";
+import { benchQueries, queryNames } from "./queries.ts";
 
 const putSql =
   `insert into ${collection} values ($1, $2) on conflict (id) do update set body = excluded.body`;
@@ -29,7 +30,8 @@ export async function postgresConnection(port: number): Promise<LoadConnection> 
       exchange(request, (problem) => problem === null ? resolve() : reject(new Error(problem)))
     );
   await command(startup("postgres", "postgres"));
-  await command(Buffer.concat([parse("put", putSql), parse("get", getSql), sync]));
+  const queries = queryNames.map((name) => parse(name, benchQueries[name].postgres));
+  await command(Buffer.concat([parse("put", putSql), parse("get", getSql), ...queries, sync]));
   return {
     put: (key, document, done) => exchange(execute("put", [key, document]), done),
     get(key, done) {
@@ -46,6 +48,15 @@ export async function postgresConnection(port: number): Promise<LoadConnection> 
         if (message.type === messageType.copyIn) {
           socket.write(Buffer.concat([framed("d", Buffer.from(rows)), framed("c")]));
         }
+      });
+    },
+    query(name, parameters, done) {
+      let rows = 0;
+      const expected = benchQueries[name].rows;
+      exchange(execute(name, parameters.map(String)), (problem) => {
+        done(problem ?? (rows === expected ? null : `the query ${name} gave ${rows} rows`));
+      }, (message) => {
+        if (message.type === messageType.row) rows++;
       });
     },
     close: () => void socket.destroy(),

@@ -1,13 +1,11 @@
 /** The figures as text: a table, ratios, warnings. */
 import type { MachineFacts } from "./machine.ts";
 import type { Row, RunFigures } from "./measure.ts";
-import { median } from "./measure.ts";
+import { figure, inDoubt, median } from "./measure.ts";
+import { bestOfRuntimes, targetText } from "./targets.ts";
 
 /** From here on the load generator itself was probably the limit. */
 const clientBoundCores = 0.93;
-
-/** Other work of this many cores makes figures doubtful. */
-const otherCoresMax = 0.15;
 
 const columns = [
   "row",
@@ -21,7 +19,9 @@ const columns = [
   "us CPU/doc",
   "MiB",
   "client",
+  "other",
   "vs",
+  "target",
 ];
 
 export function machineText(machine: MachineFacts): string {
@@ -40,14 +40,14 @@ export function reportText(rows: readonly Row[]): string {
   const table = lines.map((line) =>
     line.map((cell, i) => i < 3 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))
   );
-  return [...table.map((line) => line.join("  ").trimEnd()), "", ...rows.flatMap(notes), ...doubts(rows)]
-    .join("\n");
+  const below = [...bestOfRuntimes(rows), ...rows.flatMap(notes), ...doubts(rows)];
+  return [...table.map((line) => line.join("  ").trimEnd()), "", ...below].join("\n");
 }
 
 /** One line, for while the bench runs. */
 export function rowText(row: Row): string {
-  return `${row.row.padEnd(4)}${subjectOf(row).padEnd(12)} ${row.what}: ${
-    whole(of(row, "perSecond"))
+  return `${row.row.padEnd(9)}${subjectOf(row).padEnd(12)} ${whatOf(row)}: ${
+    whole(figure(row, "perSecond"))
   } ${row.unit}`;
 }
 
@@ -56,34 +56,41 @@ function cells(row: Row, all: readonly Row[]): string[] {
   return [
     row.row,
     subjectOf(row),
-    row.what,
+    whatOf(row),
     `${whole(median(speeds))} ${row.unit}`,
     `${whole(Math.min(...speeds))}-${whole(Math.max(...speeds))}`,
-    fixed(of(row, "p50Ms"), 2),
-    fixed(of(row, "p99Ms"), 2),
+    fixed(figure(row, "p50Ms"), 2),
+    fixed(figure(row, "p99Ms"), 2),
     whole(row.runs.reduce((sum, run) => sum + run.errors, 0)),
-    fixed(of(row, "serverMicros"), 1),
-    whole(of(row, "serverMiB")),
-    fixed(of(row, "clientCores"), 2),
-    fixed(of(row, "otherCores"), 2),
+    fixed(figure(row, "serverMicros"), 1),
+    whole(figure(row, "serverMiB")),
+    fixed(figure(row, "clientCores"), 2),
+    fixed(figure(row, "otherCores"), 2),
     ratios(row, all),
+    targetText(row, all),
   ];
 }
 
-/** dfdb as a share of its runtime's limit, by speed and by CPU time, and its speed as a multiple of the peer's. */
+/**
+ * dfdb as a share of its runtime's limit (in process: of SQLite alone), by speed and by CPU time, and its speed as a multiple of the
+ * peer's.
+ */
 function ratios(row: Row, all: readonly Row[]): string {
   if (row.subject !== "dfdb") return "";
   const other = (subject: string, runtime: string): Row | undefined =>
-    all.find((r) => r.row === row.row && r.subject === subject && r.runtime === runtime);
+    all.find((r) =>
+      r.row === row.row && r.subject === subject && r.runtime === runtime && r.place === row.place
+    );
   const ratio = (above: Row, below: Row, key: keyof RunFigures): number =>
-    (of(above, key) ?? 0) / (of(below, key) ?? 0);
-  const limit = other("limit", row.runtime),
+    (figure(above, key) ?? 0) / (figure(below, key) ?? 0);
+  const sqlite = other("sqlite", row.runtime),
+    limit = sqlite ?? other("limit", row.runtime),
     peer = other("postgresql", ""),
     percent = (share: number): string => `${whole(100 * share)}%`;
   return [
     limit === undefined
       ? []
-      : `${percent(ratio(row, limit, "perSecond"))} of limit (CPU ${
+      : `${percent(ratio(row, limit, "perSecond"))} of ${sqlite === undefined ? "limit" : "SQLite"} (CPU ${
         percent(ratio(limit, row, "serverMicros"))
       })`,
     peer === undefined ? [] : `${fixed(ratio(row, peer, "perSecond"), 2)} x PostgreSQL`,
@@ -91,9 +98,9 @@ function ratios(row: Row, all: readonly Row[]): string {
 }
 
 function notes(row: Row): string[] {
-  const name = `${row.row} ${subjectOf(row)}`,
+  const name = nameOf(row),
     error = row.runs.find((run) => run.firstError !== null)?.firstError;
-  const client = of(row, "clientCores");
+  const client = figure(row, "clientCores");
   const more = Object.keys(row.runs[0]?.more ?? {});
   const further = more.map((key) => `${whole(median(row.runs.map((run) => run.more?.[key] ?? NaN)))} ${key}`);
   return [
@@ -107,9 +114,9 @@ function notes(row: Row): string[] {
 
 /** One line that names the rows during which the machine was busy with something else. */
 function doubts(rows: readonly Row[]): string[] {
-  const busy = rows.filter((row) => (of(row, "otherCores") ?? 0) > otherCoresMax);
+  const busy = rows.filter(inDoubt);
   if (busy.length === 0) return [];
-  const names = busy.map((row) => `${row.row} ${subjectOf(row)} (${fixed(of(row, "otherCores"), 2)})`);
+  const names = busy.map((row) => `${nameOf(row)} (${fixed(figure(row, "otherCores"), 2)})`);
   return [`Other work used the machine, only CPU times are worth something here: ${names.join(", ")}`];
 }
 
@@ -117,10 +124,12 @@ function subjectOf(row: Row): string {
   return row.runtime === "" ? row.subject : `${row.subject} ${row.runtime}`;
 }
 
-/** Median over the runs, null when the row has no such figure. */
-function of(row: Row, key: keyof RunFigures): number | null {
-  const values = row.runs.map((run) => run[key]).filter((value) => typeof value === "number");
-  return values.length === 0 ? null : median(values);
+function nameOf(row: Row): string {
+  return `${row.row} ${subjectOf(row)}${row.place === undefined ? "" : ` ${row.place}`}`;
+}
+
+function whatOf(row: Row): string {
+  return row.place === undefined ? row.what : `${row.what}, ${row.place}`;
 }
 
 function whole(value: number | null): string {

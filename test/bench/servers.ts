@@ -7,6 +7,9 @@ import { serverCore } from "./cores.ts";
 import { memoryMiB } from "./proc.ts";
 import { temporaryFolder } from "./temporary_folder.ts";
 
+/** Also where something else has the machine. */
+const startMs = 90_000;
+
 export interface BenchServer {
   readonly port: number;
   readonly pid: number;
@@ -61,7 +64,7 @@ export async function launchDfdb(options: DfdbOptions): Promise<DfdbServer> {
 /** A node that answers. */
 export async function dfdbServer(options: DfdbOptions): Promise<DfdbServer> {
   const server = await launchDfdb(options);
-  await waitForHealth(server.process, server.url);
+  await waitForHealth(server.process, server.url, startMs);
   return server;
 }
 
@@ -70,7 +73,7 @@ export async function limitServer(runtime: RuntimeName): Promise<BenchServer> {
   const [port] = await freePorts(1) as [number];
   const entry = path.join(projectFolder, "test", "bench", "limit_server.ts");
   const process = startNodeProcess({ runtime, entry, args: [`${port}`], cpu: serverCore });
-  await waitForHealth(process, `http://127.0.0.1:${port}`);
+  await waitForHealth(process, `http://127.0.0.1:${port}`, startMs);
   return {
     port,
     pid: process.pid,
