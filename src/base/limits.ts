@@ -13,6 +13,8 @@ export const limits = {
   collectionsMax: 10_000,
   documentBytesMaxDefault: 16 * MiB,
   nestingMaxDefault: 100,
+  /** Entries of a document's change vector: one for each database, one for each history that a failover or a backup left behind. */
+  vectorEntriesMax: 512,
   bodyBytesMaxDefault: 64 * MiB,
   bulkDocumentsMaxDefault: 100_000,
   bulkSliceDocuments: 500,
@@ -125,6 +127,16 @@ export const limits = {
   stallMs: 250,
   /** A stall shorter than this may pass between two looks; a longer one is told too short by at most so much. */
   stallLookMs: 50,
+  // between masters: destinations of a database; a batch ends at the first of these; a cursor is moved by itself after so many versions that needed
+  // no sending; places that one run may be sent on to; see src/multimaster/DESIGN.md
+  destinationsMax: 256,
+  masterBatchItems: 1_024,
+  masterBatchBytes: 1 * MiB,
+  masterCursorVersions: 1_000,
+  masterHopsMax: 3,
+  masterRequestMsDefault: 500,
+  /** After so long without a pass every destination is tried. */
+  masterQuietMs: 300_000,
   // who leads: see src/cluster/DESIGN.md
   leaderStartMsDefault: 30_000,
   failoverLagOpsDefault: 10_000,

@@ -40,6 +40,7 @@ const packages: Record<string, readonly string[]> = {
   storage: ["node:sqlite", "cbor-x/encode", "cbor-x/decode", "valibot"],
   document: ["valibot"],
   wire: ["cbor-x/encode", "cbor-x/decode", "valibot"],
+  multimaster: ["strip-json-comments", "valibot"],
   http: ["hono", "valibot"],
   node: ["@logtape/logtape", "strip-json-comments", "valibot"],
   cli: ["commander", "csv-parse/stream", "csv-stringify/sync", "fast-string-truncated-width"],
