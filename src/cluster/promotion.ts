@@ -43,6 +43,15 @@ export function refusalToPromote(facts: PromotionFacts): DfdbError | null {
   return null;
 }
 
+/** What speaks against a follower, whose `highestEpoch` is what it ever heard of, before the authority (`kind`) is asked. */
+export function noLeaseFor(kind: string, highestEpoch: number): DfdbError | null {
+  // It has a database id of its own still: the lease that it would be given is not the one that its leader has.
+  if (kind === "silence" || highestEpoch > 0) return null;
+  const sentence =
+    "This node may not lead: it was never in touch with its leader, and would begin another database";
+  return new DfdbError("no_lease", sentence, { details: { reason: "stranger" } });
+}
+
 export interface TakeOverFacts {
   /** The leader accepted this node as its candidate in this run. */
   readonly armed: boolean;

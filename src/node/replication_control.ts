@@ -4,7 +4,7 @@ import type { NodeId, Seq } from "../base/ids.ts";
 import { epochOf, isHexId, nodeIdOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { HandoverProgress } from "../cluster/handover_events.ts";
-import { refusalToPromote } from "../cluster/promotion.ts";
+import { noLeaseFor, refusalToPromote } from "../cluster/promotion.ts";
 import type { RoleFacts, RoleRequest } from "../cluster/role_requests.ts";
 import { refusalOf } from "../cluster/role_requests.ts";
 import type { LostRight } from "../engine/plan.ts";
@@ -305,7 +305,8 @@ class Control implements Replication {
    * must not lead.
    */
   #needsAgreement(force: boolean): boolean {
-    const { storage, behind, settings } = this.#parts, status = this.following?.status() ?? null;
+    const { storage, behind, settings, authority, kept } = this.#parts;
+    const status = this.following?.status() ?? null;
     mayTake(settings, this.#cluster.stand);
     const heard = status?.state === "streaming" || status?.state === "catching_up";
     // What it told last may be older than its gate: it is asked.
@@ -316,7 +317,7 @@ class Control implements Replication {
       seq: storage.log.last.seq,
       leaderSeq: status?.leaderSeq ?? null,
       mirrorAhead: behind.suspicious,
-      noLease: null,
+      noLease: noLeaseFor(authority.kind, kept.highestEpoch),
       force,
     });
     if (refusal !== null) throw refusal;

@@ -182,3 +182,28 @@ test("an old leader in doubt has its place again when its target took over and l
     assert.equal((await ask(first, put)).status, 200);
   });
 });
+
+test("a node that never met its leader cannot be promoted, not by force either: its database is another one", async () => {
+  await inQuietWorld({ ...etcdWorld, seed: 19 }, async (own) => {
+    const { world, start, until, ask, network, cluster } = own;
+    const [first, second] = cluster.machines as [Machine, Machine];
+    const lines = [network.link(first.name, second.name), network.link(second.name, first.name)];
+    for (const line of lines) line.cut = true;
+    await start();
+    await until("the first leads", () => leads(first));
+    const promote = async (body: string): Promise<string> => {
+      const answer = await ask(second, { method: "POST", path: "/replication/promote", body });
+      return answer.status === 200 ? "ok" : JSON.parse(answer.text).reason;
+    };
+    assert.equal(await promote("{}"), "stranger");
+    assert.equal(await promote('{"force":true}'), "stranger");
+    assert.equal(writers(cluster), 1);
+    for (const line of lines) line.cut = false;
+    await until("it follows", () => first.observed?.followers().length === 1);
+    first.end("power");
+    assert.equal(await promote('{"force":true}'), "held", "it asks for the right one now");
+    await world.pass(12_000); // until the lease is over
+    assert.equal(await promote('{"force":true}'), "ok");
+    assert.ok(leads(second));
+  });
+});

@@ -3,7 +3,7 @@ import test from "node:test";
 import { DfdbError } from "../../src/base/errors.ts";
 import { seqOf } from "../../src/base/ids.ts";
 import type { PromotionFacts, TakeOverFacts } from "../../src/cluster/promotion.ts";
-import { refusalToPromote, whyNotTakeOver } from "../../src/cluster/promotion.ts";
+import { noLeaseFor, refusalToPromote, whyNotTakeOver } from "../../src/cluster/promotion.ts";
 
 const alone: PromotionFacts = {
   leaderHeard: false,
@@ -46,6 +46,12 @@ test("force does not go round the authority", () => {
   const noLease = new DfdbError("no_lease", "Somebody else holds the lease");
   assert.equal(code({ noLease }), "no_lease");
   assert.equal(code({ noLease, force: true }), "no_lease");
+});
+
+test("an authority is not asked for a node that has a database of its own", () => {
+  assert.equal(noLeaseFor("etcd", 0)?.code, "no_lease");
+  assert.equal(noLeaseFor("etcd", 1), null);
+  assert.equal(noLeaseFor("silence", 0), null, "who forces it begins another database, and was told so");
 });
 
 const candidate: TakeOverFacts = {

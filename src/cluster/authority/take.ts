@@ -96,7 +96,7 @@ function refused(
   return { step: "refused", error: noLease(reason, message, details) };
 }
 
-/** `no_lease`; `reason` is for programs: held, not_member, unreadable, raced, unreachable, not_held, closing. */
+/** `no_lease`; `reason` is for programs: held, not_member, stranger, unreadable, raced, unreachable, not_held, closing. */
 export function noLease(reason: string, message: string, details: ErrorDetails = {}): DfdbError {
   return new DfdbError("no_lease", `This node may not lead: ${message}`, { details: { reason, ...details } });
 }
