@@ -88,13 +88,17 @@ async function helped(parts: RestParts, patient: boolean): Promise<void> {
   const { world, cluster, operator, nemesis, checks, swarm } = parts,
     { leader } = cluster,
     reason = leader.node?.role.readOnly.reason ?? null;
-  if (cluster.leaders.length === 0) {
+  // A leader by its command line, which may not lead: whom etcd would let was made a follower, and follows it.
+  const keptOut = reason === "no_lease" && patient && nemesis.demoted;
+  if (cluster.leaders.length === 0 || keptOut) {
     const { restoreLeader = 0, restoreFollower = 0 } = nemesis.injected;
     // A node that is older than what it once had asks for an operator's word, and who lost the lease before anything was written does.
     const older = restoreLeader + restoreFollower > 0;
     const empty = swarm.authority === "etcd" &&
       cluster.machines.every(({ node }) => node?.storage.log.last.seq === 0);
-    if (patient && (nemesis.demoted || older || empty)) await promoted(parts);
+    if (patient && (nemesis.demoted || older || empty) && !await promoted(parts) && empty) {
+      await founded(parts);
+    }
   } else if (reason === "handover_in_doubt" && patient && nemesis.demoted) {
     // Whoever was told to lead was made a follower: only an operator knows that.
     checks.leadership.begins(leader.name, { cause: "forced", over: false });
@@ -135,12 +139,22 @@ async function pointed(
   nemesis.hold(machine, false);
 }
 
-/** Who holds most of the newest epoch; with etcd the first one that is let. */
-async function promoted({ world, cluster, operator, swarm }: RestParts): Promise<void> {
+/** Who holds most of the newest epoch; with etcd the first one that is let. False: nobody. */
+async function promoted({ world, cluster, operator, swarm }: RestParts): Promise<boolean> {
   const [first, ...others] = byLog(cluster);
   for (const { name } of [first as Machine, ...(swarm.authority === "etcd" ? others : [])]) {
-    if (await asked(world, operator.promote(name, true)) === "done") return;
+    if (await asked(world, operator.promote(name, true)) === "done") return true;
   }
+  return false;
+}
+
+/** The one that was to lead was made a follower before it ever had the lease: nobody is let, because nobody knows of a leader's database. */
+async function founded({ world, cluster, nemesis }: RestParts): Promise<void> {
+  const [first] = cluster.machines as [Machine];
+  nemesis.hold(first, true);
+  await asked(world, first.stop());
+  Object.assign(first, { command: { role: "leader" }, forceRole: true });
+  nemesis.hold(first, false);
 }
 
 /** Who holds most of the newest epoch comes first. */

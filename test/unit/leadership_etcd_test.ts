@@ -103,11 +103,16 @@ test("of several candidates one takes over when the lease of a leader that is go
 });
 
 /** The newest epoch that etcd gave for the machine's database. */
-function given(etcd: SimEtcd, { node }: Machine): number {
-  const key = btoa(`/dfdb/${node?.storage.databaseId}/epoch`),
+function given(etcd: SimEtcd, machine: Machine): number {
+  return Number(keptIn(etcd, machine, "epoch"));
+}
+
+/** What etcd has for the machine's database. */
+function keptIn(etcd: SimEtcd, { node }: Machine, name: "epoch" | "sync"): string {
+  const key = btoa(`/dfdb/${node?.storage.databaseId}/${name}`),
     { body } = etcd.store.call("/v3/kv/range", { key });
   const [kept] = body["kvs"] as readonly { readonly value: string }[];
-  return Number(atob(kept?.value ?? ""));
+  return atob(kept?.value ?? "");
 }
 
 test("accept-loss begins an epoch that etcd gave", async () => {
@@ -205,5 +210,36 @@ test("a node that never met its leader cannot be promoted, not by force either: 
     await world.pass(12_000); // until the lease is over
     assert.equal(await promote('{"force":true}'), "ok");
     assert.ok(leads(second));
+  });
+});
+
+test("a leader by force that may lack answered writes never leads; whoever may is promoted beside it", async () => {
+  await inQuietWorld({ ...etcdWorld, machines: 3, required: 1, seed: 20 }, async (own) => {
+    const { world, start, until, ask, cluster } = own, etcd = own.etcd as SimEtcd;
+    await start();
+    const [first, ...others] = cluster.machines as [Machine, Machine, Machine];
+    await until("all follow", () => first.observed?.followers().length === 2);
+    await until("it leads", () => leads(first));
+    assert.equal((await ask(first, put)).status, 201);
+    await until("all hold it", () => others.every(({ node }) => node?.storage.log.last.seq === 2));
+    const members = keptIn(etcd, first, "sync");
+    const third = others.find(({ node }) => !members.includes(node?.nodeId as string)) as Machine;
+    third.end("kill");
+    Object.assign(third, { command: { role: "leader" }, forceRole: true });
+    third.start();
+    first.end("kill");
+    Object.assign(first, { command: { role: "follower", leader: third.name } });
+    await world.pass(12_000); // until the lease is over
+    first.start();
+    await until("it follows", () => first.node?.replication.following?.status().state === "streaming");
+    await world.pass(10_000);
+    assert.equal(writers(cluster), 0);
+    assert.equal(third.node?.role.readOnly.reason, "no_lease");
+    const promote = { method: "POST", path: "/replication/promote", body: '{"force":true}' } as const;
+    assert.equal((await ask(first, promote)).status, 200);
+    await until("the third follows", () => third.node?.role.kind === "follower");
+    await until("all follow", () => first.observed?.followers().length === 2);
+    assert.equal(writers(cluster), 1);
+    assert.equal((await ask(first, put)).status, 200);
   });
 });
