@@ -243,3 +243,23 @@ test("a leader by force that may lack answered writes never leads; whoever may i
     assert.equal((await ask(first, put)).status, 200);
   });
 });
+
+test("where nobody ever had the lease, and all are followers, the first one leads by force of its command line", async () => {
+  await inQuietWorld({ ...etcdWorld, seed: 21 }, async (own) => {
+    const { start, until, ask, cluster } = own, etcd = own.etcd as SimEtcd;
+    const [first] = cluster.machines as [Machine];
+    first.command = { role: "follower", leader: "n2" };
+    await start();
+    for (const machine of cluster.machines) {
+      const promote = { method: "POST", path: "/replication/promote", body: '{"force":true}' } as const;
+      assert.equal((await ask(machine, promote)).status, 409);
+    }
+    first.end("kill");
+    Object.assign(first, { command: { role: "leader" }, forceRole: true });
+    first.start();
+    await until("it leads", () => leads(first));
+    await until("it is followed", () => first.observed?.followers().length === 1);
+    assert.equal(given(etcd, first), first.node?.role.leadership?.epoch);
+    assert.equal((await ask(first, put)).status, 201);
+  });
+});
