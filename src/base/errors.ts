@@ -36,6 +36,7 @@ export const errorStatus = {
   read_only: 503,
   not_caught_up: 503,
   not_ready: 503,
+  database_unavailable: 503,
   physical_follower: 503,
   closing: 503,
   replication_timeout: 504,

@@ -7,6 +7,9 @@ const KiB = 1024, MiB = 1024 * KiB;
  * `node/settings.ts`. Units are the last word of each name.
  */
 export const limits = {
+  // databases of one node
+  databasesMax: 100,
+  databaseNameCharsMax: 100,
   // documents
   documentIdBytesMax: 512,
   collectionNameCharsMax: 128,
@@ -15,6 +18,8 @@ export const limits = {
   nestingMaxDefault: 100,
   /** Entries of a document's change vector: one for each database, one for each history that a failover or a backup left behind. */
   vectorEntriesMax: 512,
+  /** Runs or ids of one operation of the log. */
+  operationItemsMax: 500,
   bodyBytesMaxDefault: 64 * MiB,
   bulkDocumentsMaxDefault: 100_000,
   bulkSliceDocuments: 500,
@@ -65,6 +70,8 @@ export const limits = {
   queryAtOnceChars: 256 * KiB,
   /** Worker threads that read, each one query at a time, and queries that wait for one. */
   queryThreads: 2,
+  /** Of all databases of a node together. */
+  queryThreadsMax: 4,
   queriesWaitingMax: 1_000,
   /** An unused thread stays so long. */
   queryThreadIdleMs: 30_000,

@@ -6,6 +6,8 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { acceptLoss, acceptLossCommand } from "./accept_loss.ts";
 import { autoFailoverCommand, setAutoFailover } from "./auto_failover.ts";
 import { compact, compactCommand } from "./compact.ts";
+import { addDatabaseOption } from "./database_option.ts";
+import { addDatabasesCommand } from "./databases.ts";
 import { exportCommand, exportDocuments } from "./export.ts";
 import { handover, handoverCommand } from "./handover.ts";
 import { importCommand, importDocuments } from "./import.ts";
@@ -73,6 +75,8 @@ function addCommands(program: Command, runtime: Runtime, end: (exitCode: number)
   ];
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
   addRescuedCommand(program, runtime, end);
+  addDatabasesCommand(program, runtime);
+  addDatabaseOption(program);
   program.command("version").description("print the version").action(() => {
     runtime.process.stdout(`dfdb ${version}\n${runtime.name} ${runtime.version}\n`);
   });

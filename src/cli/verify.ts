@@ -1,4 +1,4 @@
-/** `dfdb verify`: whether nodes hold the same content, and what differs. */
+/** `dfdb verify`: whether nodes hold the same content and whole indexes, and what differs. */
 import { Command } from "commander";
 import { DfdbError } from "../base/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -8,6 +8,8 @@ import { screenOf } from "./table.ts";
 import { differences } from "./verify_documents.ts";
 import type { PinnedNode, VerifiedNode } from "./verify_nodes.ts";
 import { pinAll, reference } from "./verify_nodes.ts";
+import type { IndexChecked } from "./verify_indexes.ts";
+import { indexDifferences, nodeIndexes } from "./verify_indexes.ts";
 import type { CollectionReport, CollectionSum, NodeReport, VerifyReport } from "./verify_report.ts";
 import { verifyJson, verifyText } from "./verify_report.ts";
 
@@ -16,6 +18,8 @@ export interface VerifyFlags {
   readonly apiKey?: string;
   readonly collection?: string;
   readonly limit?: string;
+  /** False: `--no-indexes`. */
+  readonly indexes?: boolean;
   readonly json?: true;
 }
 
@@ -32,12 +36,13 @@ export function verifyCommand(run: (urls: readonly string[], flags: VerifyFlags)
       "--limit <number>",
       `name at most so many documents of each kind of difference (default: ${namedDefault})`,
     )
+    .option("--no-indexes", "do not look whether each index holds what its documents say")
     .option("--json", "print one JSON object")
-    .addHelpText("after", "\nExit code: 0 equal, 2 different, 1 not compared.")
+    .addHelpText("after", "\nExit code: 0 equal, 2 different or an index damaged, 1 not compared.")
     .action((urls: string[], flags: VerifyFlags) => run(urls, flags));
 }
 
-/** Answers the exit code: 0 equal, 2 different. Throws when it could not compare. */
+/** Answers the exit code: 0 equal, 2 different or damaged. Throws when it could not compare. */
 export async function verifyNodes(
   runtime: Runtime,
   urls: readonly string[],
@@ -50,7 +55,8 @@ export async function verifyNodes(
   try {
     const limit = namedOf(flags.limit);
     const nodes = await meet(runtime, urls, flags, stop.signal);
-    const report = await compare(nodes, flags.collection ?? null, limit, stop.signal);
+    const asked = { collection: flags.collection ?? null, indexes: flags.indexes ?? true };
+    const report = await compare(nodes, asked, limit, stop.signal);
     process.stdout(flags.json === true ? verifyJson(report) : verifyText(report, screenOf(process)));
     return report.equal ? 0 : 2;
   } finally {
@@ -98,11 +104,11 @@ async function meet(
 
 async function compare(
   nodes: readonly VerifiedNode[],
-  collection: string | null,
+  { collection, indexes }: { readonly collection: string | null; readonly indexes: boolean },
   limit: number,
   signal: AbortSignal,
 ): Promise<VerifyReport> {
-  const query: Record<string, string> = collection === null ? {} : { collection };
+  const query = { ...(collection === null ? {} : { collection }), indexes: String(indexes) };
   const pinned = await pinAll(nodes, query, signal);
   const reports = await Promise.all(pinned.map(sums));
   const first = nodes.indexOf(reference(nodes)), of = reports[first] as NodeReport;
@@ -119,19 +125,26 @@ async function compare(
     const documents: CollectionReport["documents"][number][] = [];
     for (const i of differing) {
       const two = [nodes[first] as VerifiedNode, nodes[i] as VerifiedNode];
-      const [a, b] = await pinAll(two, { collection: name, documents: "true" }, signal);
+      const [a, b] = await pinAll(two, { collection: name, documents: "true", indexes: "false" }, signal);
       documents.push({
         node: (nodes[i] as VerifiedNode).label,
         ...await differences(a as PinnedNode, b as PinnedNode, limit),
       });
     }
-    collections.push({ collection: name, equal: differing.length === 0, found, documents });
+    const defined = found.flatMap((each, i) =>
+      (each === null || wanted === null
+        ? null
+        : indexDifferences((nodes[i] as VerifiedNode).label, wanted.indexes, each.indexes)) ?? []
+    );
+    const equal = differing.length + defined.length === 0;
+    collections.push({ collection: name, equal, found, documents, indexes: defined });
   }
   const wrongCounts = reports.some((report) =>
     [...report.collections.values()].some(({ count, keptCount }) => count !== keptCount)
   );
+  const damaged = reports.some(({ indexes }) => indexes.damaged.length > 0);
   return {
-    equal: collections.every(({ equal }) => equal) && !wrongCounts,
+    equal: collections.every(({ equal }) => equal) && !wrongCounts && !damaged,
     position: of.position,
     reference: of.label,
     nodes: reports,
@@ -145,16 +158,19 @@ function namesOf(reports: readonly NodeReport[]): string[] {
 
 /** Reads one node's answer to its end. */
 async function sums({ node, position, lines }: PinnedNode): Promise<NodeReport> {
-  const collections = new Map<string, CollectionSum>();
-  let documents = 0, checksum: string | null = null;
+  const collections = new Map<string, CollectionSum>(), looked: IndexChecked[] = [];
+  let documents = 0, checksum: string | null = null, checked: number | null = null;
   for await (const line of lines ?? []) {
     const told = line as Partial<Record<string, string & number & boolean>>;
     if (told["done"] === true) {
       documents = told["documents"] ?? 0;
       checksum = told["checksum"] ?? null;
+      checked = told["indexes"] ?? null;
+    } else if (told["index"] !== undefined) {
+      looked.push(line as IndexChecked);
     } else if (told["collection"] !== undefined) {
-      const { collection, count = 0, keptCount = 0, checksum: sum = "" } = told;
-      collections.set(String(collection), { count, keptCount, checksum: sum });
+      const { collection, ...sum } = line as { readonly collection: string } & CollectionSum;
+      collections.set(collection, sum);
     }
   }
   const { label, client, status } = node;
@@ -167,5 +183,6 @@ async function sums({ node, position, lines }: PinnedNode): Promise<NodeReport> 
     documents,
     checksum,
     collections,
+    indexes: nodeIndexes(collections, looked, checked),
   };
 }

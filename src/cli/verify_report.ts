@@ -2,6 +2,8 @@
 import type { Cell, Screen, TableRow } from "./table.ts";
 import { colour, number, painted, plain, table } from "./table.ts";
 import type { DocumentDifferences } from "./verify_documents.ts";
+import type { IndexDifferences, IndexTold, NodeIndexes } from "./verify_indexes.ts";
+import { indexText } from "./verify_indexes.ts";
 
 export interface CollectionSum {
   /** Counted. */
@@ -9,6 +11,7 @@ export interface CollectionSum {
   /** What the node's catalog says. */
   readonly keptCount: number;
   readonly checksum: string;
+  readonly indexes: readonly IndexTold[];
 }
 
 /** One node at the common position. */
@@ -22,6 +25,7 @@ export interface NodeReport {
   readonly documents: number;
   readonly checksum: string | null;
   readonly collections: ReadonlyMap<string, CollectionSum>;
+  readonly indexes: NodeIndexes;
 }
 
 export interface CollectionReport {
@@ -31,6 +35,8 @@ export interface CollectionReport {
   readonly found: readonly (CollectionSum | null)[];
   /** For each node that differs from the reference. */
   readonly documents: readonly ({ readonly node: string } & DocumentDifferences)[];
+  /** For each node whose indexes of it are others than the reference's. */
+  readonly indexes: readonly IndexDifferences[];
 }
 
 export interface VerifyReport {
@@ -46,22 +52,24 @@ export interface VerifyReport {
 export function verifyJson({ nodes, collections, ...report }: VerifyReport): string {
   const told = {
     ...report,
-    nodes: nodes.map(({ label, url, role, position, documents, checksum }) => ({
+    nodes: nodes.map(({ label, url, role, position, documents, checksum, indexes }) => ({
       node: label,
       url,
       role,
       position,
       documents,
       checksum,
+      indexes,
     })),
-    collections: collections.map(({ collection, equal, found, documents }) => ({
+    collections: collections.map(({ collection, equal, found, documents, indexes }) => ({
       collection,
       equal,
       nodes: found.map((sum, i) => ({
         node: nodes[i]?.label,
-        ...(sum ?? { count: null, keptCount: null, checksum: null }),
+        ...(sum ?? { count: null, keptCount: null, checksum: null, indexes: null }),
       })),
       differences: documents,
+      indexDifferences: indexes,
     })),
   };
   return `${JSON.stringify(told, null, 2)}\n`;
@@ -70,21 +78,28 @@ export function verifyJson({ nodes, collections, ...report }: VerifyReport): str
 export function verifyText(report: VerifyReport, screen: Screen): string {
   return `at position ${report.position}\n\n${nodeTable(report, screen)}\n` +
     (report.collections.length === 0 ? "" : `${collectionTable(report, screen)}\n`) +
-    differenceText(report, screen) + countText(report, screen) + lastLine(report, screen);
+    differenceText(report, screen) + indexText(report.collections, report.nodes, screen) +
+    countText(report, screen) + lastLine(report, screen);
 }
 
 const dim = { colour: colour.dim }, red = { colour: colour.red }, green = { colour: colour.green };
 
 function nodeTable({ nodes, collections, reference }: VerifyReport, screen: Screen): string {
   const rows = nodes.map((node, i): TableRow => {
-    const differs = collections.filter(({ found, equal }) =>
-      !equal && differsAt(found, nodes, reference, i)
+    const differs = collections.filter(({ found, indexes }) =>
+      differsAt(found, nodes, reference, i) || indexes.some(({ node: name }) =>
+        name === node.label
+      )
     ).length;
-    const result: Cell = node.label === reference
+    const wrong = [
+      ...(differs === 0 ? [] : [`DIFFERENT in ${number(differs)}`]),
+      ...(node.indexes.damaged.length === 0 ? [] : ["DAMAGED"]),
+    ];
+    const result: Cell = wrong.length > 0
+      ? { text: wrong.join(", "), ...red }
+      : node.label === reference
       ? { text: "reference", ...dim }
-      : differs === 0
-      ? { text: "equal", ...green }
-      : { text: `DIFFERENT in ${number(differs)}`, ...red };
+      : { text: "equal", ...green };
     return [plain(node.label), node.role, node.url, number(node.documents), node.checksum ?? "-", result];
   });
   return table(
@@ -173,11 +188,21 @@ function countText({ nodes }: VerifyReport, screen: Screen): string {
 
 function lastLine({ equal, nodes, collections, reference }: VerifyReport, screen: Screen): string {
   const many = (count: number, what: string): string => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
-  const documents = nodes.find(({ label }) => label === reference)?.documents ?? 0;
-  const on = `${many(collections.length, "collection")}, ${many(documents, "document")}, ${
-    many(nodes.length, "node")
-  }`;
+  const first = nodes.find(({ label }) => label === reference);
+  const on = [
+    many(collections.length, "collection"),
+    many(first?.documents ?? 0, "document"),
+    ...(first === undefined ? [] : indexCount(first)),
+    many(nodes.length, "node"),
+  ].join(", ");
   return equal
     ? `${painted(screen, colour.green, "EQUAL")}: ${on}\n`
     : `${painted(screen, colour.red, "DIFFERENT")}: ${on}\n`;
+}
+
+/** Nothing where there are none. */
+function indexCount({ collections, indexes: { checked } }: NodeReport): string[] {
+  const count = [...collections.values()].reduce((sum, { indexes }) => sum + indexes.length, 0);
+  const text = `${number(count)} ${count === 1 ? "index" : "indexes"}`;
+  return count === 0 ? [] : [checked === null ? `${text} (keys not checked)` : text];
 }

@@ -6,12 +6,16 @@ import type { OpenThread, Workers } from "../runtime/workers.ts";
 import type { FromQueryThread, QueryThreadInput, ThreadReading, ToQueryThread } from "./query_messages.ts";
 import { queryResident } from "./query_messages.ts";
 import { Reading, StaleStatement } from "./query_reading.ts";
+import type { Tenant } from "./query_room.ts";
+import { QueryRoom } from "./query_room.ts";
 
 export interface QueryThreadsOptions {
   readonly workers: Pick<Workers, "open">;
   readonly clock: Clock;
   /** Of the data file. */
   readonly path: string;
+  /** What it shares with other databases. Default: nothing is shared. */
+  readonly room?: QueryRoom | undefined;
 }
 
 interface Thread {
@@ -28,6 +32,8 @@ const lostMax = 4;
 
 export class QueryThreads {
   readonly #options: QueryThreadsOptions;
+  readonly #room: QueryRoom;
+  readonly #tenant: Tenant = { spare: () => this.#spare(), next: () => this.#next() };
   readonly #threads = new Set<Thread>();
   /** Told to end, or given up: they close their connection and go when SQLite returns. */
   readonly #ending = new Set<Thread>();
@@ -38,6 +44,8 @@ export class QueryThreads {
 
   constructor(options: QueryThreadsOptions) {
     this.#options = options;
+    this.#room = options.room ?? new QueryRoom(limits.queryThreads);
+    this.#room.enter(this.#tenant);
   }
 
   /** Threads that there are, also those that were given up. */
@@ -66,6 +74,7 @@ export class QueryThreads {
    */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#room.leave(this.#tenant);
     for (const reading of [...this.#waiting]) reading.stop(closing());
     for (const thread of [...this.#threads]) {
       thread.running?.reading.stop(closing());
@@ -91,7 +100,17 @@ export class QueryThreads {
 
   #free(): Thread | null {
     for (const thread of this.#threads) if (thread.running === null) return thread;
-    return this.#threads.size < limits.queryThreads && this.#ending.size < lostMax ? this.#start() : null;
+    if (this.#threads.size >= limits.queryThreads || this.#ending.size >= lostMax) return null;
+    return this.#room.take(this.#tenant) ? this.#start() : null;
+  }
+
+  #spare(): boolean {
+    for (const thread of this.#threads) {
+      if (thread.running !== null) continue;
+      this.#end(thread);
+      return true;
+    }
+    return false;
   }
 
   #start(): Thread {
@@ -136,6 +155,10 @@ export class QueryThreads {
     thread.timer?.cancel();
     thread.timer = null;
     if (!this.#threads.has(thread)) return;
+    if (this.#room.wanted(this.#tenant)) {
+      this.#end(thread);
+      return this.#next();
+    }
     this.#next();
     if (thread.running !== null) return;
     thread.timer = this.#options.clock.timer(limits.queryThreadIdleMs, () => this.#end(thread));
@@ -172,14 +195,16 @@ export class QueryThreads {
     thread.timer = null;
     this.#ending.add(thread);
     thread.opened.end();
+    this.#room.give();
   }
 
   #ended(thread: Thread, error: DfdbError | null): void {
-    this.#threads.delete(thread);
+    const held = this.#threads.delete(thread);
     this.#ending.delete(thread);
     thread.timer?.cancel();
     thread.running?.reading.fail(error ?? closing());
     thread.running = null;
+    if (held) this.#room.give();
     if (this.#ending.size === 0 && this.#closed) this.#gone?.();
     if (!this.#closed) this.#next();
   }

@@ -7,17 +7,17 @@ import type { Scope } from "../engine/key_scopes.ts";
 import { allows } from "../engine/key_scopes.ts";
 import { knownKeys } from "./known_keys.ts";
 import type { Needed } from "./needed_scope.ts";
-import { neededScope } from "./needed_scope.ts";
+import { defaultDatabase, neededScope } from "./needed_scope.ts";
 import { pathOf } from "./path.ts";
-import type { HttpDependencies } from "./types.ts";
+import type { HttpDependencies, HttpSecurity, KnownKeys } from "./types.ts";
 
 /** Who asks, as handlers get it in `Context.env`. */
 export interface Caller {
   /** Null: may do everything. */
   readonly key: KnownKey | null;
+  /** Whose API is asked. */
+  readonly database: string;
 }
-
-const anyone: Caller = { key: null };
 
 /** Throws `unauthorized` or `forbidden` when the request may not go on. */
 export type CheckAccess = (request: Request, peer: { readonly hostname: string }) => Caller;
@@ -29,9 +29,15 @@ const bearer = /^bearer +(.*)$/i;
  * node that has it.
  */
 export function access(
-  dependencies: Pick<HttpDependencies, "security" | "storage" | "engine" | "crypto">,
+  dependencies: Pick<HttpDependencies, "security" | "storage" | "engine" | "crypto" | "place">,
 ): CheckAccess {
-  const { apiKey } = dependencies.security, keys = knownKeys(dependencies);
+  const { place, security } = dependencies;
+  return accessTo(place?.name ?? defaultDatabase, security, place?.keys ?? knownKeys(dependencies));
+}
+
+/** The same for one database of several; the keys are the node's. */
+export function accessTo(database: string, { apiKey }: HttpSecurity, keys: KnownKeys): CheckAccess {
+  const anyone: Caller = { key: null, database };
   const key = apiKey === null ? null : utf8(apiKey);
   const anyKey: (...asked: Parameters<CheckAccess>) => boolean = (request, peer) => {
     try {
@@ -53,8 +59,8 @@ export function access(
     if (isOpen(request, peer)) return anyone;
     const found = token === null ? null : keys.find(token);
     if (found !== null) {
-      check(found, neededScope(request));
-      return { key: found };
+      check(found, neededScope(request, database));
+      return { key: found, database };
     }
     const error = token === null
       ? 'This server wants an API key: send "Authorization: Bearer <key>"'
@@ -65,8 +71,8 @@ export function access(
 
 /** For what the path does not tell: throws `forbidden` unless who asks has `scope` on the database of the path. */
 export function requireScope(c: Context, scope: Scope): void {
-  const { key } = c.env as Caller;
-  if (key !== null) check(key, { ...neededScope(c.req.raw), scope });
+  const { key, database } = c.env as Caller;
+  if (key !== null) check(key, { ...neededScope(c.req.raw, database), scope });
 }
 
 function check({ id, grants }: KnownKey, { scope, database }: Needed): void {

@@ -19,7 +19,7 @@ import { indexRoutes } from "./indexes.ts";
 import { readGate } from "./min_position.ts";
 import { keyRoutes } from "./keys.ts";
 import { patchRoutes } from "./patch.ts";
-import { checkPath, pathOf } from "./path.ts";
+import { checkPath, pathOf, routePath } from "./path.ts";
 import { replicationControlRoutes } from "./replication_control.ts";
 import type { Route } from "./route.ts";
 import { schemaRoute } from "./schema.ts";
@@ -36,10 +36,28 @@ const methods = ["get", "put", "patch", "post", "delete"] as const;
 
 /** The HTTP API of one node. Access and the path's encoding are checked once for all routes, before any of them. */
 export function httpApp(dependencies: HttpDependencies): HttpHandler {
+  const describe = failures(dependencies), app = httpRouter(dependencies, describe);
+  const checkAccess = access(dependencies);
+  return (request, peer) => {
+    let caller: Caller;
+    try {
+      caller = checkAccess(request, peer);
+      checkPath(request.url);
+    } catch (error) {
+      return refusal(request, describe, error);
+    }
+    return app.fetch(request, caller);
+  };
+}
+
+/** Its routes, without what is checked before any of them. */
+export function httpRouter(
+  dependencies: HttpDependencies,
+  describe: DescribeFailure = failures(dependencies),
+): Hono {
   const newId = newDocumentIds(dependencies.random, dependencies.clock);
-  const describe = failures(dependencies);
   const gates = { onRead: readGate(dependencies), onWrite: writeGate(dependencies) };
-  const app = router([
+  const routes: readonly Route[] = [
     ...statusRoutes(dependencies),
     ...replicationControlRoutes(dependencies),
     ...verifyRoutes(dependencies, describe),
@@ -57,25 +75,20 @@ export function httpApp(dependencies: HttpDependencies): HttpHandler {
     // After it: TwoRouters finds them first, and the hot routes stay in its first.
     schemaRoute(dependencies, gates),
     ...ttlRoutes(dependencies, gates),
-    ...patchRoutes(dependencies, gates),
-    byFieldRoute(dependencies, gates),
-  ], describe);
-  const checkAccess = access(dependencies);
-  return (request, peer) => {
-    let caller: Caller;
-    try {
-      caller = checkAccess(request, peer);
-      checkPath(request.url);
-    } catch (error) {
-      return refusal(request, describe, error);
-    }
-    return app.fetch(request, caller);
-  };
+    ...patchRoutes(dependencies, gates, describe),
+    byFieldRoute(dependencies, gates, describe),
+  ];
+  return router(routes, describe, dependencies.place === undefined ? pathOf : routePath);
 }
 
-function router(routes: readonly Route[], describe: DescribeFailure): Hono {
+/** One Hono app of `routes`, found by `pathIn`; every failure is answered as `describe` says. */
+export function router(
+  routes: readonly Route[],
+  describe: DescribeFailure,
+  pathIn: (url: string) => string = pathOf,
+): Hono {
   // The path stays encoded until a route was found: a slash inside an id must not look like one between parts.
-  const app = new Hono({ router: new TwoRouters(), getPath: (request) => pathOf(request.url) });
+  const app = new Hono({ router: new TwoRouters(), getPath: (request) => pathIn(request.url) });
   for (const route of routes) {
     for (const method of methods) {
       const handler = route[method];
@@ -101,7 +114,7 @@ function noRoute(app: Hono, c: Context): DfdbError {
 }
 
 /** An answer to HEAD has no body. */
-function refusal(request: Request, describe: DescribeFailure, error: unknown): Response {
+export function refusal(request: Request, describe: DescribeFailure, error: unknown): Response {
   const answer = failureAnswer(describe(error));
   return request.method === "HEAD" ? new Response(null, answer) : answer;
 }

@@ -17,7 +17,8 @@ import type { QueryAnswer } from "../engine/query_types.ts";
 import { parsePosition } from "../storage/position_text.ts";
 import { json, jsonText, positionHeader } from "./answers.ts";
 import { readBody } from "./body.ts";
-import { editedAnswer } from "./patch.ts";
+import type { DescribeFailure } from "./failures.ts";
+import { editedAnswer, sayingSuccess } from "./patch.ts";
 import { precondition } from "./preconditions.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import { parameter } from "./route.ts";
@@ -26,12 +27,16 @@ import type { HttpDependencies } from "./types.ts";
 /** How often a match is looked for again that was changed before it was written. */
 const attemptsMax = 10;
 
-export function byFieldRoute(dependencies: HttpDependencies, { onRead, onWrite }: Gates): Route {
+export function byFieldRoute(
+  dependencies: HttpDependencies,
+  { onRead, onWrite }: Gates,
+  describe: DescribeFailure,
+): Route {
   return {
     path: "/collections/:collection/by/:field/:value",
     get: onRead(read(dependencies)),
     put: onWrite(put(dependencies)),
-    patch: onWrite(patch(dependencies)),
+    patch: onWrite(sayingSuccess(describe, patch(dependencies))),
     delete: onWrite(remove(dependencies)),
   };
 }

@@ -6,12 +6,11 @@ import { dropCollection } from "../engine/commands.ts";
 import { json, positionHeader } from "./answers.ts";
 import { insert } from "./documents.ts";
 import { documentList } from "./document_list.ts";
+import { databaseAsked, defaultDatabase } from "./needed_scope.ts";
 import { databaseQuery, listQuery, readQuery } from "./query.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import { parameter } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
-
-const defaultDatabase = "default";
 
 export function collectionRoutes(
   dependencies: HttpDependencies,
@@ -29,14 +28,16 @@ export function collectionRoutes(
   ];
 }
 
-function names({ storage }: HttpDependencies): Handler {
+function names({ storage, place }: HttpDependencies): Handler {
+  const own = { name: place?.name ?? defaultDatabase, storage };
   return (c) => {
     const request = c.req.raw;
-    const { database = request.headers.get("x-database") ?? defaultDatabase } = readQuery(
-      request,
-      databaseQuery,
-    );
-    if (database !== defaultDatabase) throw new DfdbError("not_found", "There is no such database");
+    readQuery(request, databaseQuery);
+    const asked = databaseAsked(request, own.name);
+    if (asked !== own.name && place === undefined) {
+      throw new DfdbError("not_found", "There is no such database");
+    }
+    const { name: database, storage } = asked === own.name ? own : place?.other(asked) ?? own;
     const collections = storage.read((view) => view.collections().map(({ name }) => name))
       .filter((name) => !isReservedName(name));
     return json({ database, collections });

@@ -8,7 +8,8 @@ const bodyBytesMax = 64 * 1024;
 
 const force = v.optional(v.boolean());
 const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535));
-const secret = v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(1_024)));
+/** Null: not given, as clients write it whose language has no absent member. */
+const secret = v.nullish(v.pipe(v.string(), v.minLength(1), v.maxLength(1_024)));
 const name = (charsMax: number) => v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(charsMax));
 const seconds = (least: number, most: number) => v.pipe(v.number(), v.minValue(least), v.maxValue(most));
 

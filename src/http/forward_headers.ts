@@ -1,6 +1,6 @@
 /** What of a request goes on to the leader, and what of the leader's answer comes back. */
 import { DfdbError } from "../base/errors.ts";
-import { pathOf, queryOf } from "./path.ts";
+import { queryOf, routePath } from "./path.ts";
 
 /** Of the one connection only; or set anew by who sends. */
 const ownOfConnection: readonly string[] = [
@@ -51,11 +51,11 @@ export function returned(answer: Headers): Headers {
 }
 
 /**
- * The URL at the leader for the path and query of `url`, both as they were sent. Throws `not_leader` when the leader's URL
+ * The URL at the leader for the path and query of `url`, both as they were sent; that of a named database has its `/db/{name}`. Throws `not_leader` when the leader's URL
  * is none, and `bad_request` for a path that another server would take for another path.
  */
 export function forwardTarget(leader: string, url: string): string {
-  const base = leader.replace(/\/+$/, ""), path = pathOf(url), query = queryOf(url);
+  const base = leader.replace(/\/+$/, ""), path = routePath(url), query = queryOf(url);
   if (!/^https?:\/\/./i.test(base) || !URL.canParse(base)) {
     throw new DfdbError("not_leader", "This node follows a leader whose URL it does not know");
   }

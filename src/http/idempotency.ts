@@ -12,7 +12,7 @@ import type { Asked, EntryPlace, KeptAnswer, MakeAnswer } from "../engine/rememb
 import { remembered } from "../engine/remembered.ts";
 import { positionText, termAt } from "../storage/position_text.ts";
 import { jsonText } from "./answers.ts";
-import { pathOf, queryOf } from "./path.ts";
+import { queryOf, routePath } from "./path.ts";
 import { Turns } from "./turns.ts";
 import type { HttpDependencies } from "./types.ts";
 
@@ -85,7 +85,7 @@ async function askedOf(
   const { method, url, headers } = request, turns = new Turns(clock);
   const conditions = [headers.get("if-match"), headers.get("if-none-match")];
   const hashes = [
-    crypto.sha256(utf8(JSON.stringify([method, pathOf(url), queryOf(url), ...conditions, body.length]))),
+    crypto.sha256(utf8(JSON.stringify([method, routePath(url), queryOf(url), ...conditions, body.length]))),
   ];
   for (let at = 0; at < body.length; at += pieceBytes) {
     hashes.push(crypto.sha256(body.subarray(at, at + pieceBytes)));

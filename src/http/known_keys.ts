@@ -1,14 +1,7 @@
 /** The scoped keys as requests are checked against them: in memory, read anew when one has changed. */
 import type { KnownKey } from "../engine/api_keys.ts";
 import { keysOf, secretHash } from "../engine/api_keys.ts";
-import type { HttpDependencies } from "./types.ts";
-
-export interface KnownKeys {
-  /** Whether there is any. */
-  any(): boolean;
-  /** The key with this secret, or null. */
-  find(secret: string): KnownKey | null;
-}
+import type { HttpDependencies, KnownKeys } from "./types.ts";
 
 /** While no entry came to the log, asking costs nothing; else the comparison of two numbers. */
 export function knownKeys(

@@ -1,7 +1,6 @@
 /** Which scope a request needs, by its method and path. What is in no row needs `admin`, so that a new route is closed until it has one. */
-import { DfdbError } from "../base/errors.ts";
 import type { Scope } from "../engine/key_scopes.ts";
-import { pathOf, queryOf } from "./path.ts";
+import { nameIn, pathOf, prefixOf, queryOf } from "./path.ts";
 
 export interface Needed {
   readonly scope: Scope;
@@ -26,12 +25,15 @@ const status: ReadonlySet<string> = new Set([
   "version",
 ]);
 
-export function neededScope(request: Request): Needed {
-  const { method, url } = request, path = pathOf(url);
-  const [, first = "", name = "", ...rest] = path.split("/");
-  if (first === "db" && rest.length > 0) return { scope: scopeOf(method, rest), database: decoded(name) };
-  const database = path === "/collections" ? databaseAsked(request) : defaultDatabase;
-  return { scope: scopeOf(method, path.split("/").slice(1)), database };
+/** `own`: the database that the flat paths mean. */
+export function neededScope(request: Request, own: string): Needed {
+  const { method, url } = request, path = pathOf(url), prefix = prefixOf(path);
+  const parts = path.slice(prefix.length).split("/").slice(1);
+  if (prefix !== "") return { scope: scopeOf(method, parts), database: nameIn(prefix) };
+  return {
+    scope: scopeOf(method, parts),
+    database: path === "/collections" ? databaseAsked(request, own) : own,
+  };
 }
 
 function scopeOf(method: string, parts: readonly string[]): Scope {
@@ -44,15 +46,8 @@ function scopeOf(method: string, parts: readonly string[]): Scope {
   return "admin";
 }
 
-/** The list of collections is asked of any database at the flat path. */
-function databaseAsked({ url, headers }: Request): string {
-  return new URLSearchParams(queryOf(url)).get("database") ?? headers.get("x-database") ?? defaultDatabase;
-}
-
-function decoded(name: string): string {
-  try {
-    return decodeURIComponent(name);
-  } catch (cause) {
-    throw new DfdbError("bad_request", "The path is not valid percent-encoded UTF-8", { cause });
-  }
+/** The list of collections may be asked of any database at the flat path. */
+export function databaseAsked({ url, headers }: Request, own: string): string {
+  if (pathOf(url) !== "/collections") return own;
+  return new URLSearchParams(queryOf(url)).get("database") ?? headers.get("x-database") ?? own;
 }

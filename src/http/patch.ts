@@ -11,17 +11,36 @@ import type { EntryPlace, KeptAnswer } from "../engine/remembered.ts";
 import { etagText, positionText } from "../storage/position_text.ts";
 import { readBody } from "./body.ts";
 import { documentText, idText } from "./document_text.ts";
+import type { DescribeFailure } from "./failures.ts";
+import { failureAnswer } from "./failures.ts";
 import { keptAnswer, writeOnce } from "./idempotency.ts";
 import { precondition } from "./preconditions.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import { parameter } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
 
-export function patchRoutes(dependencies: HttpDependencies, { onWrite }: Gates): readonly Route[] {
+export function patchRoutes(
+  dependencies: HttpDependencies,
+  { onWrite }: Gates,
+  describe: DescribeFailure,
+): readonly Route[] {
+  const route = (read: ReadAsked): Handler => onWrite(sayingSuccess(describe, edit(dependencies, read)));
   return [
-    { path: "/collections/:collection/:id", patch: onWrite(edit(dependencies, patchOnly)) },
-    { path: "/collections/:collection/:id/conditional", post: onWrite(edit(dependencies, conditional)) },
+    { path: "/collections/:collection/:id", patch: route(patchOnly) },
+    { path: "/collections/:collection/:id/conditional", post: route(conditional) },
   ];
+}
+
+/** What fails says `success: false`, as what succeeds says `true`: the reference's clients of these routes look at it. */
+export function sayingSuccess(describe: DescribeFailure, handler: Handler): Handler {
+  return async (c) => {
+    try {
+      return await handler(c);
+    } catch (error) {
+      const failure = describe(error);
+      return failureAnswer({ ...failure, body: { success: false, ...failure.body } });
+    }
+  };
 }
 
 interface Asked {

@@ -10,6 +10,30 @@ export function pathOf(url: string): string {
   return end < 0 ? url.slice(start) : url.slice(start, end);
 }
 
+/** The path that routes are found by: the one that was sent, without the `/db/{name}` of a database's own paths. */
+export function routePath(url: string): string {
+  const path = pathOf(url);
+  return path.startsWith("/db/") ? path.slice(prefixEnd(path)) : path;
+}
+
+/** `/db/{name}` of a path as it was sent, "" where there is none or nothing after it. */
+export function prefixOf(path: string): string {
+  return path.startsWith("/db/") ? path.slice(0, prefixEnd(path)) : "";
+}
+
+/** The name in `/db/{name}`. Throws `bad_request`. */
+export function nameIn(prefix: string): string {
+  try {
+    return decodeURIComponent(prefix.slice(4));
+  } catch (cause) {
+    throw notEncoded(cause);
+  }
+}
+
+function prefixEnd(path: string): number {
+  return Math.max(0, path.indexOf("/", 4));
+}
+
 /** The query of an absolute URL without its "?", still percent-encoded. */
 export function queryOf(url: string): string {
   const start = url.indexOf("?");
@@ -27,6 +51,10 @@ export function checkPath(url: string): void {
   try {
     decodeURIComponent(pathOf(url));
   } catch (cause) {
-    throw new DfdbError("bad_request", "The path is not valid percent-encoded UTF-8", { cause });
+    throw notEncoded(cause);
   }
+}
+
+function notEncoded(cause: unknown): DfdbError {
+  return new DfdbError("bad_request", "The path is not valid percent-encoded UTF-8", { cause });
 }

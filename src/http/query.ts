@@ -4,10 +4,9 @@ import { DfdbError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { queryOf } from "./path.ts";
 
-const flag = v.optional(
-  v.pipe(v.picklist(["true", "false"]), v.transform((text) => text === "true")),
-  "false",
-);
+const trueOrFalse = v.pipe(v.picklist(["true", "false"]), v.transform((text) => text === "true"));
+const flag = v.optional(trueOrFalse, "false");
+const flagOn = v.optional(trueOrFalse, "true");
 const natural = v.pipe(v.string(), v.regex(/^\d{1,15}$/, "must be a whole number"), v.transform(Number));
 
 export const listQuery = v.object({
@@ -24,6 +23,7 @@ export const verifyQuery = v.object({
   at: v.optional(v.string()),
   collection: v.optional(v.string()),
   documents: flag,
+  indexes: flagOn,
 });
 
 export const readyQuery = v.object({ maxLagSeq: v.optional(natural), maxLagMs: v.optional(natural) });
@@ -36,6 +36,8 @@ export const changesQuery = v.object({
 });
 
 export const streamQuery = v.object({ stream: flag });
+
+export const dropQuery = v.object({ deleteFiles: flag });
 
 export const databaseQuery = v.object({ database: v.optional(v.string()) });
 

@@ -32,12 +32,12 @@ function roleRoutes(control: NodeControl): readonly Route[] {
   return [
     post("start-leader", async (c) => {
       const { port, sharedSecret, force = false } = await bodyOf(c.req.raw, leaderBody);
-      await control.startLeader(port, sharedSecret, force);
+      await control.startLeader(port, sharedSecret ?? undefined, force);
       return json({ success: true, role: "leader", port });
     }),
     post("start-follower", async (c) => {
       const { host, port, sharedSecret } = await bodyOf(c.req.raw, followerBody);
-      await control.startFollower(host, port, sharedSecret);
+      await control.startFollower(host, port, sharedSecret ?? undefined);
       return json({ success: true, role: "follower", leader: `${host}:${port}` });
     }),
     post("promote", async (c) => {

@@ -9,7 +9,7 @@ import type { HttpDependencies } from "./types.ts";
 
 const ttlBody = v.strictObject({
   field: v.pipe(v.string(), v.minLength(1), v.maxLength(500)),
-  intervalSeconds: v.optional(v.pipe(v.number(), v.finite()), 60),
+  intervalSeconds: v.nullish(v.pipe(v.number(), v.finite()), 60),
 });
 
 export function ttlRoutes({ ttl }: HttpDependencies, { onRead, onWrite }: Gates): readonly Route[] {

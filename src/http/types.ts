@@ -1,4 +1,5 @@
 /** What the HTTP API needs of the node: declared here, implemented by `node/`. */
+import type { KnownKey } from "../engine/api_keys.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Queries } from "../engine/query_types.ts";
 import type { Ttl } from "../engine/ttl.ts";
@@ -9,6 +10,14 @@ import type { Storage } from "../storage/storage.ts";
 import type { Admin } from "./admin_types.ts";
 import type { Feeds } from "./feeds.ts";
 import type { Verify } from "./verify_types.ts";
+
+/** The scoped keys that count. */
+export interface KnownKeys {
+  /** Whether there is any. */
+  any(): boolean;
+  /** The key with this secret, or null. */
+  find(secret: string): KnownKey | null;
+}
 
 /** A Runtime's fetch. */
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
@@ -32,6 +41,17 @@ export interface HttpDependencies {
   readonly fetch: Fetch;
   /** A follower passes writes on to its leader. */
   readonly forwardWrites: boolean;
+  /** Where it is one of the databases of a node; absent: the only one. */
+  readonly place?: DatabasePlace;
+}
+
+/** A database among those of its node. */
+export interface DatabasePlace {
+  readonly name: string;
+  /** The scoped keys that count here: those of the database `default`, for all databases of the node. */
+  readonly keys: KnownKeys;
+  /** Another one. Throws `not_found`, `database_unavailable`. */
+  other(name: string): { readonly name: string; readonly storage: Storage };
 }
 
 export interface HttpSecurity {

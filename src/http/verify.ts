@@ -1,6 +1,6 @@
 /**
  * Checksums of the content at one position, as NDJSON: `{position}` as soon as the state is pinned, one line for each
- * collection (its documents before it, if asked), `{done: true, ...}` last. Blank lines mean that it goes on. A failure
+ * collection (its documents before it, if asked), one for each index that was compared with its documents, `{done: true, ...}` last. Blank lines mean that it goes on. A failure
  * after the first line is a last line with `error` and `code`.
  */
 import type { Context } from "hono";
@@ -48,7 +48,7 @@ async function start(
   c: Context,
   describe: DescribeFailure,
 ): Promise<Response> {
-  const request = c.req.raw, { at, collection, documents } = readQuery(request, verifyQuery);
+  const request = c.req.raw, { at, collection, documents, indexes } = readQuery(request, verifyQuery);
   if (documents && collection === undefined) {
     throw new DfdbError("bad_request", "documents=true needs one collection=name");
   }
@@ -56,6 +56,7 @@ async function start(
     at: at === undefined ? null : parsePosition(at),
     collection: collection ?? null,
     documents,
+    indexes,
   };
   const headers = { "content-type": "application/x-ndjson" };
   if (request.method === "HEAD") return new Response(null, { headers });
@@ -105,8 +106,12 @@ function answer(
 function textOf(progress: VerifyProgress): string {
   if (progress.type === "alive") return "\n";
   if (progress.type === "documents") return progress.lines;
-  const { name, count, keptCount, checksum } = progress;
-  return line({ collection: name, count, keptCount, checksum });
+  if (progress.type === "index") {
+    const { name, collection, entries, keptEntries, missing, tooMany } = progress;
+    return line({ index: name, collection, entries, keptEntries, missing, tooMany });
+  }
+  const { name, count, keptCount, checksum, indexes } = progress;
+  return line({ collection: name, count, keptCount, checksum, indexes });
 }
 
 const line = (value: unknown): string => `${JSON.stringify(value)}\n`;

@@ -1,5 +1,6 @@
 /** What `/verify` needs of the node: declared here, implemented by `node/`. */
 import type { Seq } from "../base/ids.ts";
+import type { IndexDefinition } from "../document/operation.ts";
 import type { Position } from "../storage/log.ts";
 import type { PositionToken } from "../storage/position_text.ts";
 
@@ -10,6 +11,8 @@ export interface VerifyRequest {
   readonly collection: string | null;
   /** Also every document; one collection only. */
   readonly documents: boolean;
+  /** Also whether each index holds what its documents say. */
+  readonly indexes: boolean;
 }
 
 /** What a verification finds, in order. */
@@ -25,6 +28,22 @@ export type VerifyProgress =
     readonly keptCount: number;
     /** 16 hex digits. */
     readonly checksum: string;
+    /** Its indexes, by name. */
+    readonly indexes: readonly (IndexDefinition & { readonly ready: boolean })[];
+  }
+  /** After all collections, as it is then: entries go on to be written. */
+  | {
+    readonly type: "index";
+    readonly collection: string;
+    readonly name: string;
+    /** Counted. */
+    readonly entries: number;
+    /** What the catalog says; null: of this kind nothing is kept. */
+    readonly keptEntries: number | null;
+    /** Documents of which a key is missing. */
+    readonly missing: number;
+    /** Entries that no document has, or not any more. */
+    readonly tooMany: number;
   }
   /** It goes on. */
   | { readonly type: "alive" };
@@ -36,6 +55,9 @@ export interface VerifySum {
   readonly checksum: string;
   /** Collections whose kept count is not the real one. */
   readonly wrongCounts: number;
+  /** Indexes that were compared with their documents, and those of them that are not what these say; null: not asked for. */
+  readonly indexes: number | null;
+  readonly wrongIndexes: number | null;
 }
 
 /** A verification under way. */

@@ -18,6 +18,8 @@ export interface AdminOptions {
   readonly engine: Pick<Engine, "exchange">;
   /** The live data file; absolute. */
   readonly dataPath: string;
+  /** The node's data folder, which takes no copies. Default: where the data file is. */
+  readonly ownFolder?: string;
   /** Folder for what is in the making: what is found there at start is deleted. */
   readonly folder: string;
   readonly config: LiveConfig;
@@ -153,7 +155,7 @@ class Operations implements ClosableAdmin {
 
   /** Where anybody with the key may have a file written: nothing but a database, nothing that is there, nothing of this node's. */
   #checkTarget(targetPath: string): void {
-    const { runtime: { files }, dataPath } = this.#options, data = files.directory(dataPath);
+    const { runtime: { files }, dataPath, ownFolder: data = files.directory(dataPath) } = this.#options;
     const refused = (sentence: string): DfdbError =>
       new DfdbError("bad_request", `targetPath: ${sentence}`, { details: { field: "targetPath" } });
     if (files.absolute(targetPath) !== targetPath) {

@@ -4,6 +4,7 @@ import type { NodeId } from "../base/ids.ts";
 import { epochOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Claim } from "../cluster/claim.ts";
+import { defaultDatabase } from "../http/needed_scope.ts";
 import type { PeerClaim, StateFields, Welcomed } from "../replication/types.ts";
 import type { Term } from "../storage/log.ts";
 import type { KnownNode, TakeOver } from "../wire/message.ts";
@@ -347,9 +348,10 @@ export class Cluster {
     return known.all().filter(({ nodeId, wireAddress }) => wireAddress !== null && !connected.has(nodeId));
   }
 
+  /** The command line is about the database `default`; another one may follow somebody else. */
   #configured(): LeaderAt | null {
-    const { settings: { leaderHost: hostname, leaderPort: port } } = this.#parts;
-    return hostname === null || port === null ? null : { hostname, port };
+    const { name, settings: { leaderHost: hostname, leaderPort: port } } = this.#parts;
+    return name !== defaultDatabase || hostname === null || port === null ? null : { hostname, port };
   }
 
   #leadPort(): number {

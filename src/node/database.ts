@@ -15,10 +15,13 @@ import { silence } from "../cluster/authority.ts";
 import { etcdAuthority } from "../cluster/authority/etcd.ts";
 import { parseAuthority } from "../cluster/authority/setting.ts";
 import type { Engine } from "../engine/engine.ts";
+import type { QueryRoom } from "../engine/query_room.ts";
 import type { Queries } from "../engine/query_types.ts";
 import { engine as makeEngine } from "../engine/engine.ts";
+import { defaultDatabase } from "../http/needed_scope.ts";
+import type { Net } from "../runtime/net.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { NodeStore, Storage } from "../storage/storage.ts";
+import type { NodeState, NodeStore, Storage } from "../storage/storage.ts";
 import { openNodeStore } from "../storage/sqlite/open_node_store.ts";
 import { openStorage } from "../storage/sqlite/open_storage.ts";
 import { behindFollowers } from "./behind_followers.ts";
@@ -55,10 +58,25 @@ export interface DatabaseOptions {
   readonly paths: DatabasePaths;
   /** Base URL of the HTTP API that will serve it, null when none will. */
   readonly httpUrl: string | null;
-  /** `kept`: the role of the last run, a follower first follows nobody; `none` at first. */
-  readonly role: RoleKind | "kept";
+  /** `kept`: the role of the last run, a follower first follows nobody; `none` at first. A function is asked with what is kept. */
+  readonly role: RoleKind | "kept" | ((kept: NodeState | null) => RoleKind);
   /** A program's own; default: as the settings say. */
   readonly authority?: Authority;
+  /** As the nodes that share it call it. Default: `default`. */
+  readonly name?: string;
+  /** Absent: it is the only one of its node. */
+  readonly among?: AmongOthers;
+}
+
+/** What a database has in common with the others of its node. */
+export interface AmongOthers {
+  /** Where its listener shares the port. */
+  readonly net: Net;
+  readonly room: QueryRoom;
+  /** Throws `same_database` when another one has this id. */
+  readonly admit: (id: DatabaseId) => void;
+  /** Whose `node.dfdb` and look at the thread it uses; null: it has its own. */
+  readonly main: Pick<NodeDatabase, "nodeStore" | "stalls"> | null;
 }
 
 /** Absolute. */
@@ -101,14 +119,17 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
   const { clock, files } = runtime;
   const tls = await tlsOf(settings, runtime);
   for (const warning of tls.warnings) logger.warn(warning);
-  const { nodeStore, storage } = await openFiles(runtime, paths, undo);
+  const { name = defaultDatabase, among } = options;
+  const { nodeStore, storage } = await openFiles(options, undo);
+  among?.admit(storage.databaseId);
   const { role, kept, start } = takeRole(options, nodeStore, storage);
   const known = knownNodes({ databaseId: () => storage.databaseId, store: nodeStore, clock, logger });
   const authority = options.authority ?? authorityOf(options, nodeStore, storage);
   const { failed, fail } = failure();
   const sync = { required: settings.minSyncReplicas, timeoutMs: settings.syncTimeoutMs };
   let replication: Replication | null = null;
-  const stalls = stallMonitor({ clock, logger, onStandstill: (ms) => replication?.stoodStill(ms) });
+  const stalls = among?.main?.stalls ?? stallMonitor({ clock, logger });
+  undo.push(stalls.onStandstill((ms) => replication?.stoodStill(ms)));
   const standstill = (): void => {
     const ms = stalls.standstillMs();
     if (ms > limits.stallMs) replication?.stoodStill(ms);
@@ -138,7 +159,7 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
   const { committed } = engine, note = epochNote(kept, logger);
   undo.push(committed.subscribe(({ epoch }) => note(epoch)));
   undo.push(() => role.close());
-  undo.push(() => stalls.stop());
+  if (stalls !== among?.main?.stalls) undo.push(() => stalls.stop());
   const snapshots = await snapshotSource({
     runtime,
     storage,
@@ -198,6 +219,8 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
   });
   undo.push(() => resync.close());
   const parts = {
+    name,
+    net: among?.net ?? runtime.net,
     runtime,
     settings,
     logger,
@@ -225,7 +248,15 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
     const timer = clock.timer(limits.shutdownMs / 4, () => replicating.acks?.close());
     await engine.close().finally(() => timer.cancel());
   });
-  const queries = nodeQueries({ runtime, settings, storage, engine, dataPath: paths.data, logger });
+  const queries = nodeQueries({
+    runtime,
+    settings,
+    storage,
+    engine,
+    dataPath: paths.data,
+    logger,
+    room: among?.room,
+  });
   undo.push(() => queries.close());
   let closing: Promise<void> | null = null;
   return {
@@ -241,8 +272,7 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
 }
 
 async function openFiles(
-  runtime: Runtime,
-  paths: DatabasePaths,
+  { runtime, paths, among }: DatabaseOptions,
   undo: Undo[],
 ): Promise<{ nodeStore: NodeStore; storage: Storage }> {
   const { files, clock, random, process, crashPoint } = runtime;
@@ -255,8 +285,9 @@ async function openFiles(
     pid: process.pid,
     hostname: process.hostname,
   };
-  const nodeStore = await openNodeStore({ ...common, path: paths.node });
-  undo.push(() => nodeStore.close());
+  const shared = among?.main?.nodeStore ?? null;
+  const nodeStore = shared ?? await openNodeStore({ ...common, path: paths.node });
+  if (shared === null) undo.push(() => nodeStore.close());
   const storage = await openStorage({
     ...common,
     path: paths.data,
@@ -281,13 +312,14 @@ function followable(storage: Storage, engine: Engine): ResyncOptions["storage"] 
 
 /** The role, under a term of its own when this node is to write; read-only when it was so before. */
 function takeRole(
-  { runtime, settings, role: configured }: DatabaseOptions,
+  { runtime, settings, role: asked, among }: DatabaseOptions,
   nodeStore: NodeStore,
   storage: Storage,
 ): { role: Role; kept: KeptState; start: StartRole } {
   const role = makeRole(nodeStore.nodeId);
-  const kept = keptState(nodeStore, storage, role), { nodeId } = nodeStore;
-  const lastTerm = storage.log.terms.at(-1);
+  const kept = keptState(nodeStore, storage, role, among?.admit), { nodeId } = nodeStore;
+  const lastTerm = storage.log.terms.at(-1),
+    configured = typeof asked === "function" ? asked(kept.state) : asked;
   const start = startRole({ configured, kept: kept.state, force: settings.forceRole, lastTerm });
   for (const cause of kept.readOnlyCauses) role.setReadOnly(cause, true);
   if (start.kind === "follower") {

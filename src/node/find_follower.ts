@@ -11,7 +11,7 @@ export function findFollower(
 ): KnownNode {
   const url = to.replace(/\/+$/, "");
   const found = followers.filter(({ nodeId, nodeName, httpUrl }) =>
-    nodeId === to || nodeName === to || httpUrl?.replace(/\/+$/, "") === url
+    nodeId === to || nodeName === to || (httpUrl !== null && urlsOf(httpUrl).includes(url))
   );
   const [follower] = found;
   if (follower === undefined || found.length > 1) {
@@ -24,6 +24,12 @@ export function findFollower(
     throw new DfdbError("conflict", `${what}; there are: ${list.length === 0 ? "none" : list.join("; ")}`);
   }
   return nodeOf(follower, known);
+}
+
+/** Of the database and, where it has a name, of the node that it is on. */
+function urlsOf(httpUrl: string): string[] {
+  const url = httpUrl.replace(/\/+$/, "");
+  return [url, url.replace(/\/db\/[^/]+$/, "")];
 }
 
 /** A connected follower, with the address on which it would lead. */

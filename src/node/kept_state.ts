@@ -42,7 +42,10 @@ export interface KeptState {
   save(next?: KeptChange): void;
   /** An epoch was met, or is about to be written under: kept durably when it returns. Costs nothing when it is no higher than before. */
   saw(epoch: number): void;
-  /** The database is about to get the id of its leader's: a file that is not known here would be refused at the next start. */
+  /**
+   * The database is about to get the id of its leader's: a file that is not known here would be refused at the next start. Throws
+   * `same_database` when another database of this node has it.
+   */
   adopt(id: DatabaseId): void;
 }
 
@@ -54,8 +57,16 @@ const fresh: Omit<NodeState, "role" | "highestEpoch" | "readOnly" | "readOnlyRea
   handover: null,
 };
 
-/** `role` is what is in force; the state is read anew at each call, since the database's id may change. */
-export function keptState(nodeStore: NodeStore, storage: Storage, role: Role): KeptState {
+/**
+ * `role` is what is in force; the state is read anew at each call, since the database's id may change. `admit` throws for an id that it must
+ * not take.
+ */
+export function keptState(
+  nodeStore: NodeStore,
+  storage: Storage,
+  role: Role,
+  admit: (id: DatabaseId) => void = () => {},
+): KeptState {
   const now = (): NodeState | null => nodeStore.state(storage.databaseId);
   let known = 0;
   const highest = (): number => (known = Math.max(known, now()?.highestEpoch ?? 0));
@@ -86,6 +97,7 @@ export function keptState(nodeStore: NodeStore, storage: Storage, role: Role): K
       nodeStore.setState(storage.databaseId, { ...state, highestEpoch: epoch });
     },
     adopt(id) {
+      admit(id);
       const state = now();
       assert(state !== null, "a node in service has a state");
       // It may have been a node of that database before.

@@ -5,6 +5,7 @@ import type { HttpHandler } from "../runtime/http_host.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { DatabasePaths } from "./database.ts";
 import { openNodeDatabase } from "./database.ts";
+import { catalogued } from "./database_paths.ts";
 import { httpHandler } from "./serve_http.ts";
 import { defaultSettings } from "./settings.ts";
 
@@ -34,11 +35,13 @@ export async function openLocalApi({ runtime, logger, path, create }: LocalApiOp
   if (!create && await files.size(data) === null) {
     throw new DfdbError("not_found", `There is no file ${path}`);
   }
+  const named = await catalogued(files, data);
   const database = await openNodeDatabase({
     runtime,
     settings: defaultSettings(),
     logger,
-    paths: await pathsOf(runtime, data),
+    paths: named?.paths ?? await pathsOf(runtime, data),
+    ...(named === null ? {} : { name: named.name }),
     httpUrl: null,
     role: "kept",
   });

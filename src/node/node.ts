@@ -1,13 +1,14 @@
-/** The composition root of `dfdb serve`: a database of this node, and HTTP in front of it. */
+/** The composition root of `dfdb serve`: the databases of this node, and HTTP in front of them. */
 import type { DfdbError } from "../base/errors.ts";
 import type { NodeId } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Logger } from "../base/logger.ts";
-import type { Role, RoleKind } from "../cluster/role.ts";
+import type { Role } from "../cluster/role.ts";
 import type { Engine } from "../engine/engine.ts";
+import { severalDatabases } from "../http/databases.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Storage } from "../storage/storage.ts";
-import { openNodeDatabase } from "./database.ts";
+import { Databases } from "./databases.ts";
 import type { Replication } from "./replication_control.ts";
 import { serveHttp } from "./serve_http.ts";
 import type { Settings } from "./settings.ts";
@@ -28,7 +29,9 @@ export interface RunningNode {
   readonly engine: Engine;
   readonly role: Role;
   readonly replication: Replication;
-  /** Resolves with why the node cannot go on (the disk failed in a commit). Never resolves otherwise. */
+  /** All of them; the fields above are those of `default`. */
+  readonly databases: Databases;
+  /** Resolves with why the node cannot go on (the disk failed in a commit of any database). Never resolves otherwise. */
   readonly failed: Promise<DfdbError>;
   /** Graceful: finishes what runs, tells followers, flushes, closes. Idempotent. */
   stop(): Promise<void>;
@@ -41,27 +44,18 @@ export async function startNode(runtime: Runtime, settings: Settings, logger: Lo
   const { files, clock } = runtime;
   const startedAt = clock.monotonic();
   const dataDir = files.absolute(settings.dataDir);
-  const database = await openNodeDatabase({
-    runtime,
-    settings,
-    logger,
-    paths: {
-      data: files.join(dataDir, "data.dfdb"),
-      node: files.join(dataDir, "node.dfdb"),
-      snapshots: files.join(dataDir, "snapshots"),
-      rescued: files.join(dataDir, "rescued"),
-    },
-    httpUrl: baseUrl(runtime, settings),
-    role: settings.replicationRole as RoleKind,
-  });
-  const undo: Undo[] = [() => database.close()];
+  const httpUrl = baseUrl(runtime, settings);
+  const databases = await Databases.open({ runtime, settings, logger, dataDir, httpUrl, startedAt });
+  const undo: Undo[] = [() => databases.close()];
   try {
-    const http = await serveHttp(database, startedAt);
+    const { database, dependencies } = databases.main;
+    const handler = severalDatabases({ databases, dependencies });
+    const http = await serveHttp(database, { handler, endFeeds: () => databases.endFeeds() });
     undo.push(() => http.close(limits.shutdownMs / 2));
     let stopping: Promise<void> | null = null;
-    const { storage, engine, role, replication, failed } = database;
+    const { storage, engine, role, replication } = database;
     return {
-      httpUrl: baseUrl(runtime, settings),
+      httpUrl,
       httpPort: http.port,
       get replicationPort() {
         return replication.server?.port ?? null;
@@ -73,7 +67,8 @@ export async function startNode(runtime: Runtime, settings: Settings, logger: Lo
       engine,
       role,
       replication,
-      failed,
+      failed: databases.failed,
+      databases,
       stop: () => (stopping ??= unwind(undo)),
       hangUp: () => http.close(limits.lastAnswersMs),
     };

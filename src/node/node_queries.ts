@@ -3,6 +3,7 @@ import type { Logger } from "../base/logger.ts";
 import { newDocumentIds } from "../document/new_id.ts";
 import type { Engine } from "../engine/engine.ts";
 import { queries } from "../engine/queries.ts";
+import type { QueryRoom } from "../engine/query_room.ts";
 import { QueryThreads } from "../engine/query_threads.ts";
 import type { Queries } from "../engine/query_types.ts";
 import { writeStatements } from "../engine/query_writes.ts";
@@ -17,6 +18,8 @@ export interface NodeQueriesOptions {
   readonly engine: Pick<Engine, "submit">;
   readonly dataPath: string;
   readonly logger: Logger;
+  /** Shared by the databases of a node. */
+  readonly room?: QueryRoom | undefined;
 }
 
 /** To be closed before the engine is. */
@@ -28,7 +31,7 @@ export function nodeQueries(options: NodeQueriesOptions): Queries {
     storage,
     clock,
     newId,
-    threads: new QueryThreads({ workers, clock, path: options.dataPath }),
+    threads: new QueryThreads({ workers, clock, path: options.dataPath, room: options.room }),
     write: writeStatements({ engine, storage, clock, logger, newId, documentLimits }),
   });
 }

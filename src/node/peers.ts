@@ -45,11 +45,11 @@ export class Peers {
   }
 
   identity(): Identity {
-    const { nodeStore, settings, httpUrl } = this.#parts, { silenceMs } = this.#facts();
+    const { name, nodeStore, settings, httpUrl } = this.#parts, { silenceMs } = this.#facts();
     return {
       nodeId: nodeStore.nodeId,
       nodeName: settings.nodeName,
-      database: "default",
+      database: name,
       httpUrl,
       wireAddress: this.#address(),
       autoFailover: silenceMs !== null,

@@ -23,7 +23,7 @@ import type {
   StreamTuning,
   Welcomed,
 } from "../replication/types.ts";
-import type { TlsClient, TlsServer } from "../runtime/net.ts";
+import type { Net, TlsClient, TlsServer } from "../runtime/net.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { NodeStore, Storage } from "../storage/storage.ts";
 import type { KnownNode } from "../wire/message.ts";
@@ -35,6 +35,10 @@ import type { Settings } from "./settings.ts";
 import type { StartRole } from "./start_role.ts";
 
 export interface ReplicationParts {
+  /** Of the database, as the nodes that share it call it. */
+  readonly name: string;
+  /** Where it listens and connects. */
+  readonly net: Net;
   readonly runtime: Runtime;
   readonly settings: Settings;
   readonly logger: Logger;
@@ -125,13 +129,13 @@ export function serve(
   door: ListenerDoor,
   acks: SyncAcks,
 ): Promise<FollowerServer> {
-  const { runtime, settings, logger, storage, engine, role, behind, snapshots, tls, known, authority } =
-    parts;
+  const { runtime: { clock, random, crypto }, net, settings, logger, storage, engine } = parts;
+  const { role, behind, snapshots, tls, known, authority } = parts;
   const secret = listen.secret ?? null;
   const hostname = listen.hostname ?? settings.replicationBind ?? (secret === null ? "127.0.0.1" : "0.0.0.0");
   return serveFollowers({
     ...door,
-    runtime,
+    runtime: { clock, random, crypto, net },
     logger,
     databaseId: () => storage.databaseId,
     secret,

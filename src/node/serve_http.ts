@@ -1,8 +1,9 @@
-/** Serves the HTTP API of this node: what the API needs of the other parts, and the limits of the server. */
+/** Serves the HTTP API: what the API needs of the other parts, and the limits of the server. */
 import type { MonotonicMs } from "../base/ids.ts";
 import { httpApp } from "../http/app.ts";
 import { Feeds } from "../http/feeds.ts";
-import type { NodeControl, NodeView } from "../http/types.ts";
+import { defaultDatabase } from "../http/needed_scope.ts";
+import type { DatabasePlace, HttpDependencies, NodeControl, NodeView } from "../http/types.ts";
 import type { HttpHandler, HttpLimits, HttpServer } from "../runtime/http_host.ts";
 import { admin } from "./admin.ts";
 import type { NodeDatabase } from "./database.ts";
@@ -13,10 +14,18 @@ import type { Settings } from "./settings.ts";
 import { verify } from "./verify.ts";
 import { version } from "./version.ts";
 
+/** What answers, and how it ends. */
+export interface ServedApi {
+  readonly handler: HttpHandler;
+  /** First, or the clients of feeds are waited for. */
+  endFeeds(): void;
+}
+
 /** Throws `port_in_use` when the HTTP port is taken. */
-export async function serveHttp(database: NodeDatabase, startedAt: MonotonicMs): Promise<HttpServer> {
-  const { runtime, settings, tls } = database;
-  const { handler, endFeeds, close } = httpHandler(database, startedAt);
+export async function serveHttp(
+  { runtime, settings, tls }: Pick<NodeDatabase, "runtime" | "settings" | "tls">,
+  { handler, endFeeds }: ServedApi,
+): Promise<HttpServer> {
   const server = await runtime.http.serve({
     hostname: settings.bindAll ? "0.0.0.0" : "127.0.0.1",
     port: settings.port,
@@ -30,16 +39,16 @@ export async function serveHttp(database: NodeDatabase, startedAt: MonotonicMs):
     async close(graceMs) {
       endFeeds();
       await server.close(graceMs);
-      await close();
     },
   };
 }
 
-/** The API without a port. `endFeeds` first, or their clients are waited for; `close` before the database is closed. */
+/** The API of one database without a port. `close` before the database is closed. `place`: absent, it is the only one. */
 export function httpHandler(
   database: NodeDatabase,
   startedAt: MonotonicMs,
-): { readonly handler: HttpHandler; endFeeds(): void; close(): Promise<void> } {
+  place?: DatabasePlace,
+): ServedApi & { readonly dependencies: HttpDependencies; close(): Promise<void> } {
   const { runtime, settings, logger, storage, engine, replication, paths } = database;
   const { clock, random, workers } = runtime;
   const verifier = verify({
@@ -55,6 +64,7 @@ export function httpHandler(
     storage,
     engine,
     dataPath: paths.data,
+    ownFolder: runtime.files.directory(paths.node),
     folder: paths.snapshots,
     config: liveConfig({
       settings,
@@ -67,7 +77,7 @@ export function httpHandler(
     }),
     logger,
   });
-  const handler = httpApp({
+  const dependencies: HttpDependencies = {
     storage,
     engine,
     clock,
@@ -85,9 +95,11 @@ export function httpHandler(
     limits: settings,
     fetch: runtime.fetch,
     forwardWrites: settings.forwardWrites,
-  });
+    ...(place === undefined ? {} : { place }),
+  };
   return {
-    handler,
+    handler: httpApp(dependencies),
+    dependencies,
     endFeeds: () => feeds.close(),
     async close() {
       await Promise.all([verifier.close(), administration.close()]);
@@ -96,7 +108,8 @@ export function httpHandler(
 }
 
 function nodeView(database: NodeDatabase, startedAt: MonotonicMs): NodeView {
-  const { settings, role, httpUrl, runtime, stalls, nodeStore } = database;
+  const { name, settings, role, httpUrl, runtime, stalls, nodeStore } = database;
+  const named = name === defaultDatabase ? {} : { database: name };
   return {
     nodeId: nodeStore.nodeId,
     nodeName: settings.nodeName,
@@ -106,7 +119,7 @@ function nodeView(database: NodeDatabase, startedAt: MonotonicMs): NodeView {
     readOnly: () => role.readOnly,
     uptimeMs: () => runtime.clock.monotonic() - startedAt,
     leaderHttpUrl: () => role.leaderHttpUrl,
-    replicationStatus: () => statusOf(database),
+    replicationStatus: () => ({ ...named, ...statusOf(database) }),
     notReady: (bounds) => readiness(database, bounds),
     stalls: () => stalls.take(),
   };

@@ -22,6 +22,8 @@ export interface StallMonitor {
    * must not follow a standstill, because what waits in the queue runs before the timer that would tell.
    */
   standstillMs(): number;
+  /** Calls `listener` as the option says. Returns what ends that. */
+  onStandstill(listener: (ms: number) => void): () => void;
   stop(): void;
 }
 
@@ -39,6 +41,7 @@ const wallAheadMs = 1_000;
 
 export function stallMonitor({ clock, logger, onStandstill = () => {} }: StallMonitorOptions): StallMonitor {
   let longestMs = 0, recentMs = 0, over = 0, warnedAt: number | null = null;
+  const listeners = new Set([onStandstill]);
   let looked = { at: clock.monotonic(), wallMs: clock.wall() };
   let timer: Timer;
   const note = (lateMs: number): void => {
@@ -63,7 +66,7 @@ export function stallMonitor({ clock, logger, onStandstill = () => {} }: StallMo
       const stoodMs = standstillMs();
       looked = { at: clock.monotonic(), wallMs: clock.wall() };
       note(Math.max(0, looked.at - due));
-      if (stoodMs > limits.stallMs) onStandstill(stoodMs);
+      if (stoodMs > limits.stallMs) listeners.forEach((listener) => listener(stoodMs));
       next();
     });
   };
@@ -77,6 +80,10 @@ export function stallMonitor({ clock, logger, onStandstill = () => {} }: StallMo
       return stalls;
     },
     standstillMs,
+    onStandstill(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
     stop: () => timer.cancel(),
   };
 }

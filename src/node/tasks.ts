@@ -1,15 +1,14 @@
 /** Everything that runs in a worker thread, by name. Kept light: each thread loads what this file imports. */
 import { queryResident } from "../engine/query_messages.ts";
 import type { Residents, RunOptions, TaskContext, Tasks, Workers } from "../runtime/workers.ts";
-import type { ChecksumInput, ContentChecksum } from "../storage/sqlite/checksum.ts";
-import { checksum } from "../storage/sqlite/checksum.ts";
 import { checkpointFile } from "../storage/sqlite/checkpoint_task.ts";
 import { checkSnapshot } from "../storage/sqlite/check_snapshot.ts";
 import { copyDatabase } from "../storage/sqlite/copy_database.ts";
 import { installSnapshot } from "../storage/sqlite/install_snapshot.ts";
 import type { SnapshotOrder } from "../storage/sqlite/make_snapshot.ts";
 import { makeSnapshot } from "../storage/sqlite/make_snapshot.ts";
-import { verifyIndexes } from "../storage/sqlite/verify_indexes.ts";
+import type { ContentVerified, VerifyInput } from "../storage/sqlite/verify_content.ts";
+import { verifyContent } from "../storage/sqlite/verify_content.ts";
 import { verifyLog } from "../storage/sqlite/verify_log.ts";
 import type { QuickCheck } from "../storage/sqlite/quick_check.ts";
 import { quickCheck } from "../storage/sqlite/quick_check.ts";
@@ -17,8 +16,6 @@ import { queryThread } from "./query_thread.ts";
 
 /** Name → task. A connection is opened and closed inside `hold`. */
 export const tasks = {
-  "sqlite.checksum": (input: ChecksumInput, context: TaskContext): ContentChecksum =>
-    checksum(input, context),
   "sqlite.quickCheck": ({ path }: { readonly path: string }, context: TaskContext): QuickCheck =>
     context.hold(() => quickCheck(path)),
   "sqlite.makeSnapshot": (input: SnapshotOrder, context: TaskContext) =>
@@ -31,8 +28,8 @@ export const tasks = {
     context.hold(() => copyDatabase(input)),
   "sqlite.checkpoint": (input: { readonly path: string }, context: TaskContext) =>
     context.hold(() => checkpointFile(input)),
-  "sqlite.verifyIndexes": (input: { readonly path: string }, context: TaskContext) =>
-    verifyIndexes(input, context),
+  "sqlite.verifyContent": (input: VerifyInput, context: TaskContext): ContentVerified =>
+    verifyContent(input, context),
   "sqlite.verifyLog": (input: { readonly path: string }, context: TaskContext) => verifyLog(input, context),
 } satisfies Tasks;
 

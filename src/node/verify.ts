@@ -16,7 +16,7 @@ import type { Workers } from "../runtime/workers.ts";
 import type { Position } from "../storage/log.ts";
 import type { PositionToken } from "../storage/position_text.ts";
 import { positionText, termAt } from "../storage/position_text.ts";
-import type { ChecksumProgress } from "../storage/sqlite/checksum.ts";
+import type { VerifyProgress as TaskProgress } from "../storage/sqlite/verify_content.ts";
 import type { Storage } from "../storage/storage.ts";
 import { runTask } from "./tasks.ts";
 
@@ -215,7 +215,7 @@ class Verifications implements ClosableVerify {
     signal: AbortSignal,
     onPinned: (verification: Verification) => void,
   ): Promise<void> {
-    const { storage, workers } = this.#options, { collection, documents } = request;
+    const { storage, workers } = this.#options, { collection, documents, indexes } = request;
     const taken = new SharedArrayBuffer(4), cell = new Int32Array(taken);
     const done = Promise.withResolvers<VerifySum>();
     done.promise.catch(() => {}); // told to whoever awaits `done`
@@ -234,14 +234,14 @@ class Verifications implements ClosableVerify {
       },
       done: done.promise,
     });
-    const input = { path: storage.stats().path, collection, documents, taken };
+    const input = { path: storage.stats().path, collection, documents, indexes, taken };
     const onProgress = (value: unknown): void => {
-      const progress = value as ChecksumProgress;
+      const progress = value as TaskProgress;
       if (progress.type === "pinned") onPinned(verification(progress.position));
       else listener(progress);
     };
     try {
-      done.resolve(await runTask(workers, "sqlite.checksum", input, { signal, onProgress }));
+      done.resolve(await runTask(workers, "sqlite.verifyContent", input, { signal, onProgress }));
     } catch (error) {
       done.reject(error);
       throw error;

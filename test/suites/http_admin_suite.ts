@@ -89,6 +89,24 @@ export function adminSuite(it: It): void {
     assert.equal((await told(node.request("GET", "/verify/log"))).body["bad"], null);
   });
 
+  it("/admin/compact goes on where an index and a collection are dropped and not freed yet", async (node) => {
+    for (const name of ["orders", "people"]) {
+      await fill(node, name, 10);
+      assert.equal((await post(node, "/index", { collection: name, path: "i", name: "by_i" })).status, 200);
+    }
+    assert.equal((await node.request("DELETE", "/index/orders/by_i")).status, 200);
+    const dropped = await node.request("DELETE", "/collections/people", { headers: { "x-confirm": "true" } });
+    assert.equal(dropped.status, 200);
+    const content = everything(node.storage);
+    assert.deepEqual((await post(node, "/admin/compact/orders")).body["success"], true);
+    assert.deepEqual(everything(node.storage), content);
+    while (node.storage.reclaim());
+    assert.equal(node.storage.stats().collectionsDropped, 0, "they are freed afterwards");
+    assert.equal((await post(node, "/admin/compact/orders")).body["success"], true);
+    const { indexes } = (await told(node.request("GET", "/indexes/orders"))).body;
+    assert.deepEqual(indexes, []);
+  });
+
   it("/admin/compact wants a collection, and to be alone", async (node) => {
     await refused(node.request("POST", "/admin/compact/nothing"), 404, "collection_not_found");
     await refused(node.request("POST", "/admin/compact/_settings"), 400, "bad_request");

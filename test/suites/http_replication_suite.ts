@@ -16,7 +16,7 @@ import type { Body, TestNode, Transport } from "./http_fixture.ts";
 import { refused, told } from "./http_fixture.ts";
 import { inFolder } from "./storage_fixture.ts";
 
-interface WholeNode {
+export interface WholeNode {
   readonly database: NodeDatabase;
   readonly request: TestNode["request"];
   post(path: string, body?: unknown): Promise<Response>;
@@ -24,14 +24,14 @@ interface WholeNode {
   status(): Promise<Body>;
 }
 
-type With = (
+export type With = (
   folder: string,
   settings: Partial<Settings>,
   run: (node: WholeNode) => Promise<void>,
 ) => Promise<void>;
 
 /** Opens the node in `folder`, runs, closes: what is opened there again is the same node. */
-function withWholeNode(runtime: Runtime, transport: Transport): With {
+export function withWholeNode(runtime: Runtime, transport: Transport): With {
   return async (folder, given, run) => {
     const settings = { ...defaultSettings(), ...given };
     const database = await openNodeDatabase({
@@ -66,11 +66,11 @@ function withWholeNode(runtime: Runtime, transport: Transport): With {
 }
 
 /** Resolves when the state of a following is what is wanted. */
-async function until(runtime: Runtime, holds: () => Promise<boolean>): Promise<void> {
+export async function until(runtime: Runtime, holds: () => Promise<boolean>): Promise<void> {
   while (!await holds()) await new Promise<void>((resolve) => void runtime.clock.timer(20, resolve));
 }
 
-function following(node: WholeNode, runtime: Runtime, wanted: string): Promise<void> {
+export function following(node: WholeNode, runtime: Runtime, wanted: string): Promise<void> {
   return until(runtime, async () => (await node.status())["follower"]["state"] === wanted);
 }
 

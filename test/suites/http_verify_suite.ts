@@ -52,7 +52,15 @@ export function verifySuite(it: It): void {
   it("/verify tells position, one line for each collection, and the sum", async (node) => {
     assert.deepEqual(await lines(node.request("GET", "/verify")), [
       { position: "0.00000000-0" },
-      { done: true, collections: 0, documents: 0, checksum: "0".repeat(16), wrongCounts: 0 },
+      {
+        done: true,
+        collections: 0,
+        documents: 0,
+        checksum: "0".repeat(16),
+        wrongCounts: 0,
+        indexes: 0,
+        wrongIndexes: 0,
+      },
     ]);
     for (const id of ["b", "a"]) await put(node, "orders", id, `{"n":"${id}"}`);
     await put(node, "people", "x");
@@ -60,7 +68,13 @@ export function verifySuite(it: It): void {
     for (const id of ["a", "b"]) sum.add(id, `{"n":"${id}"}`);
     const [first, orders, people, last, ...more] = await lines(node.request("GET", "/verify"));
     assert.deepEqual(first, { position: here(node) });
-    assert.deepEqual(orders, { collection: "orders", count: 2, keptCount: 2, checksum: sum.checksum });
+    assert.deepEqual(orders, {
+      collection: "orders",
+      count: 2,
+      keptCount: 2,
+      checksum: sum.checksum,
+      indexes: [],
+    });
     assert.deepEqual([people?.["collection"], people?.["count"]], ["people", 1]);
     assert.deepEqual({ ...last, checksum: "" }, {
       done: true,
@@ -68,11 +82,68 @@ export function verifySuite(it: It): void {
       documents: 3,
       checksum: "",
       wrongCounts: 0,
+      indexes: 0,
+      wrongIndexes: 0,
     });
     assert.deepEqual(more, []);
     const at = await lines(node.request("GET", `/verify?at=${here(node)}&collection=Orders`));
     assert.deepEqual(at.slice(0, 2), [first, orders]);
     assert.equal(at.length, 3);
+  });
+
+  it("/verify tells what indexes are, and which are not what their documents say", async (node) => {
+    const make = async (collection: string, path: string, unique: boolean): Promise<void> => {
+      const body = JSON.stringify({ collection, path, unique, name: `by_${path[0]}` });
+      assert.equal((await told(node.request("POST", "/index", { body }))).status, 200);
+    };
+    await make("orders", "t[*]", false);
+    await make("orders", "n", true);
+    await make("people", "n, t", false);
+    for (let i = 0; i < 9; i++) await put(node, "orders", `o${i}`, `{"n":${i},"t":["x","x",${i}]}`);
+    await put(node, "people", "p");
+    const tell = async (query = ""): Promise<[definitions: Body[], indexes: Body[], end: Body]> => {
+      const all = await lines(node.request("GET", `/verify${query}`)),
+        indexes = all.filter((line) => "index" in line);
+      const definitions = all.filter((line) => line["indexes"] instanceof Array).flatMap((line) =>
+        line["indexes"]
+      );
+      return [definitions, indexes, all.at(-1) ?? {}];
+    };
+    const byN = {
+      index: "by_n",
+      collection: "orders",
+      entries: 9,
+      keptEntries: null,
+      missing: 0,
+      tooMany: 0,
+    };
+    const byT = { ...byN, index: "by_t", entries: 18, keptEntries: 18 };
+    const [definitions, whole, end] = await tell();
+    assert.deepEqual(definitions, [
+      { name: "by_n", unique: true, time: false, paths: [["n"]], ready: true },
+      { name: "by_t", unique: false, time: false, paths: [["t", "*each"]], ready: true },
+      { name: "by_n", unique: false, time: false, paths: [["n"], ["t"]], ready: true },
+    ]);
+    assert.deepEqual(whole, [byT, byN, { ...byN, index: "by_n", collection: "people", entries: 1 }]);
+    assert.deepEqual([end["indexes"], end["wrongIndexes"]], [3, 0]);
+    const db = new DatabaseSync(node.storage.stats().path, { timeout: 5_000 });
+    db.exec("UPDATE index_1 SET k1 = 'y' WHERE k1 = 'x' AND row < 4");
+    db.exec("DELETE FROM index_2 WHERE k1 > 5; INSERT INTO index_2 VALUES (5, 77)");
+    db.exec("UPDATE indexes SET entries = 20 WHERE number = 1");
+    db.close();
+    const [, damaged, sum] = await tell("?collection=ORDERS");
+    assert.deepEqual(damaged, [
+      { ...byT, keptEntries: 20, missing: 3, tooMany: 3 },
+      { ...byN, entries: 7, missing: 3, tooMany: 1 },
+    ]);
+    assert.deepEqual([sum["indexes"], sum["wrongIndexes"]], [2, 2]);
+    const [known, none, without] = await tell("?indexes=false");
+    assert.deepEqual([known, none, without["indexes"], without["wrongIndexes"]], [
+      definitions,
+      [],
+      null,
+      null,
+    ]);
   });
 
   it("/verify/log computes the chain again, and names the first damaged entry", async (node) => {
@@ -100,6 +171,7 @@ export function verifySuite(it: It): void {
     await refused(node.request("GET", "/verify?at=yesterday"), 400, "bad_request");
     await refused(node.request("GET", "/verify?documents=true"), 400, "bad_request");
     await refused(node.request("GET", "/verify?documents=perhaps"), 400, "bad_request");
+    await refused(node.request("GET", "/verify?indexes="), 400, "bad_request");
     await refused(node.request("GET", "/verify?collection=nothing"), 404, "collection_not_found");
     const before = here(node);
     await put(node, "orders", "b");

@@ -17,6 +17,13 @@ export function mine<Value>(list: readonly Value[]): readonly Value[] {
   return chosen.length > 0 ? chosen : list.slice(0, 1);
 }
 
+/** A third of a list in a whole run, another one each day (`DFDB_TURN`, as below); by hand and with DFDB_ALL=1 all of it. */
+export function todays<Value>(list: readonly Value[]): readonly Value[] {
+  const turn = process.env["DFDB_TURN"];
+  if (runsAll || turn === undefined) return list;
+  return list.filter((_, i) => i % 3 === Number(turn) % 3);
+}
+
 /**
  * The leader's runtime, in tests that start processes of several anyway: in a whole run one a day, in turn (`DFDB_TURN`, set by `test/run.ts`), by hand and
  * with DFDB_ALL=1 each. `shift`: so that not all files have the same one.

@@ -137,6 +137,7 @@ test("checksum: equal content in another order gives equal checksums, other cont
         count: list.length,
         keptCount: list.length,
         checksum: sumOf(list).checksum,
+        indexes: [],
       }]);
       assert.deepEqual({ ...sum, checksum: "" }, {
         collections: 1,
@@ -271,7 +272,8 @@ test("checksum: runs in a thread, and waits for a reader that is slow", patient,
     const taken = new SharedArrayBuffer(4), cell = new Int32Array(taken);
     const types: string[] = [];
     let batches = 0;
-    const run = runTask(workers, "sqlite.checksum", { path, collection: "orders", documents: true, taken }, {
+    const input = { path, collection: "orders", documents: true, indexes: false, taken };
+    const run = runTask(workers, "sqlite.verifyContent", input, {
       onProgress(value) {
         const { type } = value as ChecksumProgress;
         if (type !== types.at(-1)) types.push(type);

@@ -42,10 +42,11 @@ test(
       await refused("a snapshot is made and read");
 
       const taken = new SharedArrayBuffer(4);
-      const sum = await runTask(workers, "sqlite.checksum", {
+      const sum = await runTask(workers, "sqlite.verifyContent", {
         path,
         collection: null,
         documents: false,
+        indexes: true,
         taken,
       });
       assert.equal(sum.documents, 52);

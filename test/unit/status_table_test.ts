@@ -230,6 +230,7 @@ function report(label: string, role: string, collections: Record<string, Collect
     documents,
     checksum,
     collections: found,
+    indexes: { checked: 0, damaged: [], unchecked: [] },
   };
 }
 
@@ -237,6 +238,7 @@ const sum = (count: number, digit: string, keptCount = count): CollectionSum => 
   count,
   keptCount,
   checksum: digit.repeat(16),
+  indexes: [],
 });
 
 test("verify: equal nodes in two tables and one word", () => {
@@ -248,7 +250,7 @@ test("verify: equal nodes in two tables and one word", () => {
     position: "1.0a1b2c3d-42",
     reference: "alpha",
     nodes: both,
-    collections: [{ collection: "orders", equal: true, found, documents: [] }],
+    collections: [{ collection: "orders", equal: true, found, documents: [], indexes: [] }],
   }, wide);
   assert.equal(
     text,
@@ -278,12 +280,13 @@ test("verify: what differs is named, and counts that are wrong", () => {
     reference: "alpha",
     nodes,
     collections: [
-      { collection: "orders", equal: true, found: [mine.orders, sum(3, "a", 4)], documents: [] },
+      { collection: "orders", equal: true, found: [mine.orders, sum(3, "a", 4)], documents: [], indexes: [] },
       {
         collection: "people",
         equal: false,
         found: [mine.people, null],
         documents: [{ node: "beta", count: 3, missing: ["x"], extra: ["z"], different: [] }],
+        indexes: [],
       },
     ],
   };
@@ -318,6 +321,7 @@ DIFFERENT: 2 collections, 5 documents, 2 nodes
     count: null,
     keptCount: null,
     checksum: null,
+    indexes: null,
   });
   assert.equal(told.collections[1]?.differences.length, 1);
 });

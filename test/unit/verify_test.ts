@@ -22,7 +22,7 @@ import { currentRuntime } from "../tool/current_runtime.ts";
 const run = noRun;
 const position = (seq: number): Position => ({ epoch: epochOf(1), run, seq: seqOf(seq), chain: 0 });
 const token = (seq: number): PositionToken => ({ epoch: 1, run: run.slice(0, 8), seq: seqOf(seq) });
-const request = { at: null, collection: null, documents: false };
+const request = { at: null, collection: null, documents: false, indexes: true };
 
 /** A node at entry 10 whose worker does what the test says. */
 function rig() {
@@ -225,6 +225,87 @@ test(
         await one.request("PUT", "/collections/orders/x", { body: "{}" });
         await assert.rejects(verified([oneUrl, twoUrl]), coded("not_caught_up"));
         await assert.rejects(verified([oneUrl], { collection: "nothing" }), coded("collection_not_found"));
+      }));
+  },
+);
+
+test(
+  "dfdb verify: an index that is another one, or not what its documents say, is named",
+  patient,
+  async () => {
+    await withStatus("one", (one, oneUrl) =>
+      withStatus("two", async (two, twoUrl) => {
+        const both = [one, two], urls = [oneUrl, twoUrl];
+        const index = (path: string, name: string, unique = false) =>
+          JSON.stringify({ collection: "orders", path, name, unique });
+        for (const node of both) {
+          const indexes = [
+            index("n", "by_n"),
+            index("s", "by_s", node === two),
+            index("t", `of_${node === two}`),
+          ];
+          for (const body of indexes) {
+            assert.equal((await node.request("POST", "/index", { body })).status, 200);
+          }
+          const body = JSON.stringify(
+            Array.from({ length: 1_200 }, (_, i) => ({ _id: `id-${i}`, n: i % 3 })),
+          );
+          await node.request("POST", "/collections/orders/bulk", { body });
+        }
+        const other = await verified(urls);
+        assert.equal(other.code, 2, other.text);
+        for (
+          const line of [
+            "orders: index of_false is missing on two",
+            "orders: index of_true is only on two",
+            "orders: index by_s is another one on two",
+            "DIFFERENT: 1 collection, 1,200 documents, 3 indexes, 2 nodes",
+          ]
+        ) {
+          assert.ok(other.text.includes(`${line}\n`), `${line} is in\n${other.text}`);
+        }
+        assert.match(other.text, /^two .* DIFFERENT in 1$/m);
+        assert.equal(
+          (await verified(urls, { indexes: false })).code,
+          2,
+          "what they are is compared in any case",
+        );
+        assert.equal((await verified([twoUrl])).code, 0);
+        const db = new DatabaseSync(two.storage.stats().path);
+        db.prepare("DELETE FROM index_1 WHERE row % 4 = 0").run();
+        db.close();
+        const damaged = await verified([twoUrl]);
+        assert.equal(damaged.code, 2);
+        assert.match(
+          damaged.text,
+          /^two: index by_n of orders is DAMAGED: 300 documents lack a key in it; POST \/admin\/rebuild-index\/orders\/by_n /m,
+        );
+        assert.match(damaged.text, /^two .* DAMAGED$/m);
+        const told = JSON.parse((await verified(urls, { json: true })).text) as {
+          nodes: { indexes: unknown }[];
+          collections: { indexDifferences: unknown }[];
+        };
+        const found = {
+          index: "by_n",
+          collection: "orders",
+          entries: 900,
+          keptEntries: null,
+          missing: 300,
+          tooMany: 0,
+        };
+        assert.deepEqual(told.nodes[1]?.indexes, { checked: 3, damaged: [found], unchecked: [] });
+        assert.deepEqual(told.collections[0]?.indexDifferences, [
+          { node: "two", missing: ["of_false"], extra: ["of_true"], different: ["by_s"] },
+        ]);
+        const skipped = await verified([twoUrl], { indexes: false });
+        assert.equal(skipped.code, 0);
+        assert.match(
+          skipped.text,
+          /^EQUAL: 1 collection, 1,200 documents, 3 indexes \(keys not checked\), 1 node$/m,
+        );
+        const made = await two.request("POST", "/admin/rebuild-index/orders/by_n");
+        assert.equal(made.status, 200, await made.text());
+        assert.equal((await verified([twoUrl])).code, 0);
       }));
   },
 );

@@ -63,6 +63,8 @@ function look(db: DatabaseSync, path: string): SnapshotFound {
     ...["collections", "indexes", "log", "meta", "terms"],
     ...[...state.collections.keys()].map(tableOf),
     ...indexes.map(({ number }) => indexTableOf(number)),
+    // A whole copy has what was dropped and is not freed yet, as it has such collections.
+    ...[...state.indexes.dropped].map(indexTableOf),
   ];
   const named = (sql: string): string =>
     db.prepare(sql).all().map(({ text }) => String(text)).sort().join("\n");

@@ -1,13 +1,14 @@
 import type { DatabaseSync } from "node:sqlite";
 import { DfdbError } from "../../base/errors.ts";
 import { ContentSum } from "../../document/content_hash.ts";
+import type { IndexDefinition } from "../../document/operation.ts";
 import type { TaskContext } from "../../runtime/workers.ts";
 import type { Position } from "../log.ts";
 import { connect, pragma } from "./connection.ts";
 import { loadState } from "./load_state.ts";
 import { tableOf } from "./schema.ts";
 import { mapped } from "./sqlite_error.ts";
-import type { CollectionState } from "./state.ts";
+import type { CollectionState, State } from "./state.ts";
 import { foldName } from "./fold_name.ts";
 import { countWithin } from "./view.ts";
 
@@ -26,9 +27,15 @@ export type ChecksumProgress =
   | { readonly type: "pinned"; readonly position: Position }
   /** `lines`: NDJSON of `{id, seq, hash}`, made here to spare the main thread. */
   | { readonly type: "documents"; readonly lines: string }
-  | ({ readonly type: "collection" } & CollectionChecksum)
+  | ({ readonly type: "collection"; readonly indexes: readonly IndexTold[] } & CollectionChecksum)
   /** It goes on. */
   | { readonly type: "alive" };
+
+/** What an index is at that position: this replicates. */
+export interface IndexTold extends IndexDefinition {
+  /** Filled, on this node. */
+  readonly ready: boolean;
+}
 
 export interface CollectionChecksum {
   readonly name: string;
@@ -91,7 +98,7 @@ function sums(db: DatabaseSync, input: ChecksumInput, context: TaskContext): Con
       keptCount: collection.documents,
       checksum: sum.checksum,
     };
-    report({ type: "collection", ...told });
+    report({ type: "collection", ...told, indexes: indexesOf(state, collection) });
     whole.add(told.name, `${told.count} ${told.checksum}`);
     documents += told.count;
     if (told.count !== told.keptCount) wrongCounts++;
@@ -109,6 +116,17 @@ function chosen(all: readonly CollectionState[], name: string | null): Collectio
     throw new DfdbError("collection_not_found", `There is no collection ${name}`);
   }
   return wanted.sort((a, b) => (a.name ?? "") < (b.name ?? "") ? -1 : 1);
+}
+
+/** By name. */
+function indexesOf({ indexes }: State, { number }: CollectionState): readonly IndexTold[] {
+  return indexes.of(number).map(({ name, unique, time, paths, state }) => ({
+    name,
+    unique,
+    time,
+    paths,
+    ready: state === "ready",
+  })).sort((a, b) => a.name < b.name ? -1 : 1);
 }
 
 interface Row {

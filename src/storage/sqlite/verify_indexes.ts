@@ -1,8 +1,9 @@
-import type { DatabaseSync, SQLInputValue } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { DfdbError } from "../../base/errors.ts";
-import type { CollectionNumber, IndexNumber } from "../../base/ids.ts";
+import type { IndexNumber } from "../../base/ids.ts";
 import type { TaskContext } from "../../runtime/workers.ts";
-import { connect } from "./connection.ts";
+import { connect, pragma } from "./connection.ts";
+import { foldName } from "./fold_name.ts";
 import { hasOneKey, indexTableOf, keyColumns, rowsSql } from "./index_sql.ts";
 import type { IndexState } from "./index_state.ts";
 import { loadState } from "./load_state.ts";
@@ -13,38 +14,57 @@ export interface IndexesVerified {
   /** Indexes that were looked at: linked and whole. */
   readonly indexes: number;
   /** Those that are not what their documents say; empty when all is well. */
-  readonly wrong: readonly WrongIndex[];
+  readonly wrong: readonly VerifiedIndex[];
 }
 
-export interface WrongIndex {
+export interface VerifiedIndex {
   readonly collection: string;
   readonly name: string;
-  /** Documents of which a key is missing, and keys that no document has, or not any more. */
-  readonly missing: number;
-  readonly tooMany: number;
-  /** What is kept as their number, and what it is. */
-  readonly keptEntries: number;
+  /** Counted. */
   readonly entries: number;
+  /** What the catalog says; null: of this kind nothing is kept, it has one for each document. */
+  readonly keptEntries: number | null;
+  /** Documents of which a key is missing. */
+  readonly missing: number;
+  /** Entries that no document has, or not any more. */
+  readonly tooMany: number;
 }
 
-const sliceRows = 5_000;
+/** What the task reports: each index when it was looked at. */
+export type IndexProgress = { readonly type: "index" } & VerifiedIndex | { readonly type: "alive" };
+
+export interface IndexesInput {
+  readonly path: string;
+  /** Only those of this collection, by name; null or not given: all. */
+  readonly collection?: string | null;
+}
+
+/** Documents of a slice, and bytes of their bodies after which it ends: between two the task looks whether it was stopped. */
+const sliceRows = 1_000, sliceBytes = 4 * 1024 * 1024, aliveSlices = 100;
 
 /**
- * Compares all indexes with their documents. Reads everything, in slices, each with a read transaction and a hold of its own: for a
- * worker. An index that is dropped or made anew meanwhile is left out. The number of entries is compared only where nothing was
- * written meanwhile. Throws `closing` when it was stopped, `data_corrupt`, `io_error`.
+ * Compares indexes with their documents, each one in a read transaction and a hold of its own, so that the WAL is held back by one index at
+ * a time. Reads everything: for a worker. One that is dropped meanwhile, or not whole, is left out. Throws `closing` when it was stopped,
+ * `data_corrupt`, `io_error`.
  */
-export function verifyIndexes({ path }: { readonly path: string }, context: TaskContext): IndexesVerified {
-  const wrong: WrongIndex[] = [];
+export function verifyIndexes(
+  { path, collection = null }: IndexesInput,
+  context: TaskContext,
+): IndexesVerified {
+  const wrong: VerifiedIndex[] = [];
   let indexes = 0;
-  const numbers = reading(path, context, (_, state) => [...state.indexes.all()].map(({ number }) => number));
-  for (const number of numbers) {
-    const found = verifyIndex(path, context, number);
+  for (const number of reading(path, context, (_, state) => chosen(state, collection))) {
+    const found = reading(path, context, (db, state) => verifyIndex(db, state, number, context));
     if (found === null) continue;
     indexes++;
-    if (found.missing + found.tooMany > 0 || found.entries !== found.keptEntries) wrong.push(found);
+    context.progress({ type: "index", ...found } satisfies IndexProgress);
+    if (isWrong(found)) wrong.push(found);
   }
   return { indexes, wrong };
+}
+
+function isWrong({ missing, tooMany, entries, keptEntries }: VerifiedIndex): boolean {
+  return missing + tooMany > 0 || (keptEntries !== null && keptEntries !== entries);
 }
 
 type State = ReturnType<typeof loadState>["state"];
@@ -54,11 +74,12 @@ function reading<Result>(
   context: TaskContext,
   run: (db: DatabaseSync, state: State) => Result,
 ): Result {
-  if (context.stopped) throw new DfdbError("closing", `verifying the indexes of ${path} was given up`);
+  stopIf(context);
   return context.hold(() =>
     mapped(`reading the indexes of ${path}`, () => {
       const db = connect(path, true);
       try {
+        pragma(db, "cache_size = -8192");
         db.prepare("BEGIN").run();
         return run(db, loadState(db, path).state);
       } finally {
@@ -68,103 +89,79 @@ function reading<Result>(
   );
 }
 
-/** Null: it is not there, or being filled. */
-function verifyIndex(path: string, context: TaskContext, number: IndexNumber): WrongIndex | null {
-  let missing = 0, tooMany = 0, entries = 0;
-  let row: number | null = 0, key: SQLInputValue[] | null = null, keysLeft = true;
-  const begun = reading(path, context, (db, state) => about(db, state, number));
-  if (begun === null) return null;
-  while (row !== null || keysLeft) {
-    const alive = reading(path, context, (db, state) => {
-      const index = state.indexes.get(number);
-      if (index?.state !== "ready") return false;
-      if (row !== null) {
-        const slice = documentsSlice(db, index, row);
-        missing += slice.missing;
-        row = slice.next;
-      } else {
-        const slice: KeysSlice = keysSlice(db, index, key);
-        tooMany += slice.tooMany;
-        entries += slice.entries;
-        key = slice.next;
-        keysLeft = slice.next !== null;
-      }
-      return true;
-    });
-    if (!alive) return null;
-  }
-  const ended = reading(path, context, (db, state) => about(db, state, number));
-  if (ended === null) return null;
-  const unchanged = begun.seq === ended.seq;
-  const { collection, name, keptEntries } = ended;
-  return { collection, name, missing, tooMany, keptEntries, entries: unchanged ? entries : keptEntries };
+function stopIf({ stopped }: TaskContext): void {
+  if (stopped) throw new DfdbError("closing", "verifying the indexes was given up");
 }
 
-function about(db: DatabaseSync, { indexes, collections, position }: State, number: IndexNumber) {
+function chosen({ indexes, collections }: State, collection: string | null): readonly IndexNumber[] {
+  const wanted = collection === null ? null : foldName(collection);
+  return [...indexes.all()].filter((index) =>
+    wanted === null || foldName(collections.get(index.collection)?.name ?? "") === wanted
+  ).map(({ number }) => number);
+}
+
+/**
+ * Null: it is not there, or being filled. Every key that the documents want is looked for; as many entries as were found are right, the
+ * others are too many. So no key is looked for among the documents, which would read one with a long array again for each of its elements.
+ */
+function verifyIndex(
+  db: DatabaseSync,
+  { indexes, collections }: State,
+  number: IndexNumber,
+  context: TaskContext,
+): VerifiedIndex | null {
   const index = indexes.get(number);
   if (index?.state !== "ready") return null;
-  const collection = collections.get(index.collection as CollectionNumber);
-  const kept = db.prepare("SELECT entries FROM indexes WHERE number = ?").get(number);
+  let found = 0, missing = 0, slices = 0;
+  for (const slice of slicesOf(db, index)) {
+    found += slice.found;
+    missing += slice.missing;
+    stopIf(context);
+    if (++slices % aliveSlices === 0) context.progress({ type: "alive" } satisfies IndexProgress);
+  }
+  const { entries } = db.prepare(`SELECT count(*) AS entries FROM ${indexTableOf(number)}`).get() as {
+    entries: number;
+  };
+  const kept = hasOneKey(index)
+    ? null
+    : db.prepare("SELECT entries FROM indexes WHERE number = ?").get(number);
   return {
-    collection: collection?.name ?? "",
+    collection: collections.get(index.collection)?.name ?? "",
     name: index.name,
-    keptEntries: hasOneKey(index) ? collection?.documents ?? 0 : Number(kept?.["entries"]),
-    seq: position.seq,
+    entries,
+    keptEntries: kept === null ? null : Number(kept?.["entries"]),
+    missing,
+    tooMany: entries - found,
   };
 }
 
-/** Documents after `after`: those with a key that the index has not. */
-function documentsSlice(db: DatabaseSync, index: IndexState, after: number) {
-  const docs = tableOf(index.collection), table = indexTableOf(index.number), columns = keyColumns(index);
-  const last = db.prepare(
-    `SELECT row FROM ${docs} WHERE row > ? ORDER BY row LIMIT 1 OFFSET ${sliceRows - 1}`,
-  )
-    .get(after)?.["row"];
-  const next = last === undefined ? null : Number(last);
-  const from = `(SELECT row, body FROM ${docs} WHERE row > ?1 AND row <= ?2) d`;
-  const names = [...columns, "row"].join(", ");
-  const { missing } = db.prepare(
-    `WITH wanted(${names}) AS (${
-      rowsSql(index, "d", from)
-    }) SELECT count(DISTINCT row) AS missing FROM wanted w ` +
-      `WHERE NOT EXISTS (SELECT 1 FROM ${table} x WHERE ${same("x", "w", columns)} AND x.row = w.row)`,
-  ).get(after, next ?? Number.MAX_SAFE_INTEGER) as { missing: number };
-  return { missing, next };
+interface Slice {
+  /** Keys of its documents that the index has. */
+  readonly found: number;
+  /** Documents with a key that it has not. */
+  readonly missing: number;
 }
 
-interface KeysSlice {
-  readonly tooMany: number;
-  readonly entries: number;
-  /** The last key of the slice; null: it was the last slice. */
-  readonly next: SQLInputValue[] | null;
-}
-
-/** Keys after `after`: those that no document has. */
-function keysSlice(db: DatabaseSync, index: IndexState, after: SQLInputValue[] | null): KeysSlice {
+function* slicesOf(db: DatabaseSync, index: IndexState): Generator<Slice, void, undefined> {
   const docs = tableOf(index.collection), table = indexTableOf(index.number), columns = keyColumns(index);
-  const all = [...columns, "row"], list = all.join(", "), marks = all.map(() => "?").join(", ");
-  const low = after ?? [...columns.map(() => -Infinity), 0];
-  const statement = db.prepare(
-    `SELECT ${list} FROM ${table} WHERE (${list}) > (${marks}) ORDER BY ${list} LIMIT 1 OFFSET ${
-      sliceRows - 1
-    }`,
+  const end = db.prepare(
+    `SELECT max(row) AS last FROM (SELECT row, sum(bytes) OVER (ORDER BY row) - bytes AS before ` +
+      `FROM (SELECT row, octet_length(body) AS bytes FROM ${docs} WHERE row > ? ORDER BY row LIMIT ${sliceRows})) ` +
+      `WHERE before < ${sliceBytes}`,
   );
-  statement.setReturnArrays(true);
-  statement.setReadBigInts(true);
-  const next = (statement.get(...low) ?? null) as unknown as SQLInputValue[] | null;
-  const range = `(${list}) > (${marks}) AND (${list}) <= (${marks})`;
-  const bounds = [...low, ...next ?? all.map(() => new Uint8Array())];
-  const { entries } = db.prepare(`SELECT count(*) AS entries FROM ${table} WHERE ${range}`)
-    .get(...bounds) as { entries: number };
-  const from = `(SELECT row, body FROM ${docs} WHERE row = x.row) d`;
-  const { many } = db.prepare(
-    `SELECT count(*) AS many FROM (SELECT * FROM ${table} WHERE ${range}) x WHERE (${list}) NOT IN (${
-      rowsSql(index, "d", from)
-    })`,
-  ).get(...bounds) as { many: number };
-  return { tooMany: many, entries, next };
-}
-
-function same(one: string, other: string, columns: readonly string[]): string {
-  return columns.map((column) => `${one}.${column} = ${other}.${column}`).join(" AND ");
+  const rows = rowsSql(index, "d", `(SELECT row, body FROM ${docs} WHERE row > ? AND row <= ?) d`);
+  // One key of each document cannot be there twice.
+  const wanted = hasOneKey(index) ? rows : `SELECT DISTINCT * FROM (${rows})`;
+  const same = columns.map((column) => `x.${column} = w.${column}`).join(" AND ");
+  const compare = db.prepare(
+    `WITH w(${columns.join(", ")}, row) AS (${wanted}) SELECT count(x.row) AS found, ` +
+      // Without the affinity of `row`: the table would not be searched by it, and all entries of the same key be walked through.
+      `count(DISTINCT iif(x.row IS NULL, w.row, NULL)) AS missing FROM w LEFT JOIN ${table} x ON ${same} AND x.row = +w.row`,
+  );
+  for (let after = 0;;) {
+    const last = (end.get(after) as { last: number | null }).last;
+    if (last === null) return;
+    yield compare.get(after, last) as unknown as Slice;
+    after = last;
+  }
 }
