@@ -49,7 +49,8 @@ function rig(kind: RoleKind) {
   else role.lead(kind, { epoch: epochOf(1), run: run("2") });
   let followed = false;
   const upToDate = (): boolean => followed;
-  const again = () => behindFollowers({ role, kept, log: log as Storage["log"], logger: silentLogger, upToDate });
+  const again = () =>
+    behindFollowers({ role, kept, log: log as Storage["log"], logger: silentLogger, upToDate });
   const behind = again();
   const move = (position: Position): void => void (log.last = position);
   const catchUp = (): void => void (followed = true);
