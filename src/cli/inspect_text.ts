@@ -47,10 +47,20 @@ export function inspectText(file: Inspected, screen: Screen, all: boolean): stri
     ) +
     line("log", kept) +
     line("node", nodeText(node)) +
+    (file.replication === null ? "" : line("replication", versionsText(file.replication))) +
     (file.dropped === 0
       ? ""
       : line("dropped", `${file.dropped} collections and indexes whose space is not free yet`)) +
     `\n${collectionsTable(file, screen, all)}`;
+}
+
+function versionsText({ tombstones, conflicts, runs, drops }: NonNullable<Inspected["replication"]>): string {
+  const waiting = drops === 0
+    ? ""
+    : `, ${number(drops)} dropped collections whose tombstones are being written`;
+  return `active: ${number(conflicts)} conflicts, ${number(tombstones)} tombstones, ${
+    number(runs)
+  } runs known${waiting}`;
 }
 
 function time(ms: number | null): string {

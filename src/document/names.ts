@@ -53,6 +53,12 @@ export function isReservedName(name: string): boolean {
   return name.startsWith("_");
 }
 
+/** False for what stays in one database, also where it has the bundle: its own collections (not `_docs`) and system documents. */
+export function isReplicated(name: string): boolean {
+  const key = collectionKey(name);
+  return key === "_docs" || (key !== "raven" && !isReservedName(key));
+}
+
 /** What two spellings of one collection name have in common: names are compared without regard to case. */
 export function collectionKey(name: string): string {
   return name.toLowerCase();

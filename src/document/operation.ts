@@ -1,5 +1,7 @@
 import type { CollectionNumber, DocumentId, Epoch, NodeId, RunId, Seq } from "../base/ids.ts";
 import type { Step } from "./json_find.ts";
+import type { Dot, RunNode } from "./run_tree.ts";
+import type { Version } from "./version_set.ts";
 
 /**
  * What a log entry does, as effects: never statements, never functions of time or chance. An entry holds one or more
@@ -12,7 +14,11 @@ export type Operation =
   | DropCollection
   | BeginTerm
   | CreateIndex
-  | DropIndex;
+  | DropIndex
+  | ActivateBundle
+  | LearnRuns
+  | SetVersions
+  | PurgeTombstones;
 
 /**
  * The document's new content. `previous` is the seq of the document's last change before this one, 0 when it did not
@@ -78,4 +84,52 @@ export interface IndexDefinition {
   readonly time: boolean;
   /** One to `limits.indexPathsMax`; one of them may have a `[*]`. */
   readonly paths: readonly (readonly Step[])[];
+}
+
+/** From here on the database keeps versions; no collection that has them has documents yet. */
+export interface ActivateBundle {
+  readonly kind: "activateBundle";
+  readonly bundle: "replication";
+}
+
+/**
+ * Runs of other databases, or of this one that its own history has not, which vectors may name from here on: each after the one that it
+ * continues. One that is known already, as the same, changes nothing. At most `limits.operationItemsMax`.
+ */
+export interface LearnRuns {
+  readonly kind: "learnRuns";
+  readonly runs: readonly RunNode[];
+}
+
+/**
+ * What a key holds and shows from here on, as its leader judged it: versions that are here already and stay, and new ones; all others go. `previous`
+ * as in {@linkcode Put}; 0, too, where the key is deleted or in conflict.
+ */
+export interface SetVersions {
+  readonly kind: "setVersions";
+  /** Of the collection: what was deleted outlives it. A document or a conflict needs the collection to be there. */
+  readonly name: string;
+  readonly id: DocumentId;
+  readonly previous: Seq;
+  readonly kept: readonly Dot[];
+  readonly added: readonly Version[];
+  readonly shown: ShownOfKey;
+}
+
+export type ShownOfKey =
+  | { readonly kind: "deleted" }
+  | { readonly kind: "conflict" }
+  /**
+   * `body`: that of a kept version which was not shown before. Null: it is an added one, or it was shown before, and then the document is not
+   * changed.
+   */
+  | { readonly kind: "version"; readonly dot: Dot; readonly body: Uint8Array | null }
+  /** The body of no version; the document is changed. */
+  | { readonly kind: "made"; readonly body: Uint8Array };
+
+/** Forgets keys of which nothing is left but deletions. At most `limits.operationItemsMax`, each once. */
+export interface PurgeTombstones {
+  readonly kind: "purgeTombstones";
+  readonly name: string;
+  readonly ids: readonly DocumentId[];
 }

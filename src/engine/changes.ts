@@ -4,7 +4,7 @@ import type { CollectionNumber, DocumentId, Seq, WallMs } from "../base/ids.ts";
 import { seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import { collectionKey, isReservedName } from "../document/names.ts";
-import type { Operation } from "../document/operation.ts";
+import type { Operation, SetVersions } from "../document/operation.ts";
 import { decodeEntry, decodeEntryInSlices, isLarge, Slice } from "../storage/entry_codec.ts";
 import type { LogEntry, LogReader, Position, Term } from "../storage/log.ts";
 import { samePosition } from "../storage/log.ts";
@@ -97,11 +97,30 @@ export class ChangeReader {
   /** What is told of an operation; null: nothing. */
   #told(operation: Operation): Pick<Change, "op" | "collection" | "id" | "body"> | null {
     const { kind } = operation;
+    if (kind === "setVersions") return this.#shown(operation);
     if (kind === "term" || kind === "createIndex" || kind === "dropIndex") return null;
+    if (kind === "activateBundle" || kind === "learnRuns" || kind === "purgeTombstones") return null;
     const collection = this.#name(operation.collection);
     if (collection === null) return null;
     if (kind === "put") return { op: kind, collection, id: operation.id, body: operation.body };
     return { op: kind, collection, id: kind === "delete" ? operation.id : null, body: null };
+  }
+
+  /** What a peer's versions made of a document. */
+  #shown(
+    { name, id, previous, added, shown }: SetVersions,
+  ): Pick<Change, "op" | "collection" | "id" | "body"> | null {
+    const wanted = this.#only === null || collectionKey(name) === this.#only;
+    if (!wanted || isReservedName(name)) return null;
+    if (shown.kind === "deleted" || shown.kind === "conflict") {
+      return previous === 0 ? null : { op: "delete", collection: name, id, body: null };
+    }
+    const theirs = shown.kind === "made"
+      ? undefined
+      : added.find(({ dot }) => dot.run === shown.dot.run && dot.seq === shown.dot.seq);
+    const body = theirs?.body ?? shown.body;
+    // Null: the document is what it was.
+    return body === null ? null : { op: "put", collection: name, id, body };
   }
 
   #isUnknown(number: CollectionNumber): boolean {

@@ -80,6 +80,6 @@ function checkSame(rehearsed: readonly Operation[], operations: readonly Operati
 }
 
 function sameTarget(a: Operation, b: Operation): boolean {
-  if (a.kind !== b.kind || a.kind === "term" || b.kind === "term") return false;
+  if (a.kind !== b.kind || !("collection" in a) || !("collection" in b)) return false;
   return a.collection === b.collection && ("id" in a ? a.id : null) === ("id" in b ? b.id : null);
 }

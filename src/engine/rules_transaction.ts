@@ -8,6 +8,7 @@ import type {
   StoredDocument,
   WriteTransaction,
 } from "../storage/storage.ts";
+import type { VersionView } from "../storage/versions.ts";
 
 /** A write transaction whose entries somebody looks over before they are made; all else goes straight through. */
 export class CheckedTransaction implements WriteTransaction {
@@ -34,6 +35,10 @@ export class CheckedTransaction implements WriteTransaction {
 
   get settingsVersion(): number {
     return this.#tx.settingsVersion;
+  }
+
+  get versions(): VersionView | null {
+    return this.#tx.versions;
   }
 
   collections(): readonly CollectionInfo[] {

@@ -31,8 +31,9 @@ export interface CollectionTtl extends TtlSetting {
 /** What expires, and when: the calls of HTTP, the command line and embedding. */
 export interface Ttl {
   /**
-   * Sets or replaces; resolves when the index is there, too. The collection comes into being when there is none. Rejects with `bad_request`
-   * (field, or too long an interval), `conflict` (no room for another index), and with what a write rejects with.
+   * Sets or replaces; resolves when the index is there, too, or when this node may not write any more: who may next makes it. The collection
+   * comes into being when there is none. Rejects with `bad_request` (field, or too long an interval), `conflict` (no room for another
+   * index), and with what a write rejects with: then nothing is set.
    */
   set(collection: string, setting: TtlSetting): Promise<Changed<CollectionTtl>>;
   /** Rejects with `not_found` where none is set. */

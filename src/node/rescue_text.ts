@@ -3,6 +3,7 @@ import type { CollectionNumber } from "../base/ids.ts";
 import { seqOf } from "../base/ids.ts";
 import type { Operation } from "../document/operation.ts";
 import type { LogEntry, TermRecord } from "../storage/log.ts";
+import type { VersionOperation } from "../storage/version_codec.ts";
 import { etagText, positionText } from "../storage/position_text.ts";
 
 const documentsMax = 1_000_000;
@@ -31,7 +32,7 @@ export class RescueText {
   /** True when one of the operations is on a collection whose name is not known: it is dropped further on in the tail. */
   misses(operations: readonly Operation[]): boolean {
     return operations.some((operation) =>
-      operation.kind !== "term" && operation.kind !== "createCollection" &&
+      "collection" in operation && operation.kind !== "createCollection" &&
       !this.#names.has(operation.collection)
     );
   }
@@ -65,6 +66,7 @@ export class RescueText {
     const place = { seq, term: { epoch: term.epoch, run: term.run }, op: kind };
     const rest = { etag: positionText(term, seq), wallMs, ...(grouped ? { group: seq } : {}) };
     if (kind === "term") return `${JSON.stringify({ ...place, nodeId: operation.nodeId, ...rest })}\n`;
+    if (!("collection" in operation)) return `${versionsLine(operation, place, rest)}\n`;
     const number = operation.collection;
     if (kind === "createCollection") this.#names.set(number, operation.name);
     // Unknown: dropped by one of these entries, and the log does not reach back to where it was created.
@@ -82,4 +84,22 @@ export class RescueText {
     const head = JSON.stringify({ ...where, id, previous: before, ...rest });
     return kind === "delete" ? `${head}\n` : `${head.slice(0, -1)},"doc":${utf8Text(operation.body)}}\n`;
   }
+}
+
+/** The line of an operation on versions; bodies to the letter as they were stored. */
+function versionsLine(operation: VersionOperation, place: object, rest: object): string {
+  const { kind: _, ...members } = operation;
+  if (operation.kind !== "setVersions") return JSON.stringify({ ...place, ...members, ...rest });
+  const { name, id, previous, kept, added, shown } = operation;
+  const versions = added.map(({ dot, vector, modifiedMs, body }) =>
+    withDoc(JSON.stringify({ ...dot, vector, modifiedMs }), body)
+  );
+  const body = shown.kind === "made" || shown.kind === "version" ? shown.body : null;
+  const what = shown.kind === "version" ? shown.dot : shown.kind;
+  const head = JSON.stringify({ ...place, name, id, previous, ...rest, kept, shown: what });
+  return withDoc(`${head.slice(0, -1)},"added":[${versions.join(",")}]}`, body);
+}
+
+function withDoc(head: string, body: Uint8Array | null): string {
+  return `${head.slice(0, -1)},"doc":${body === null ? "null" : utf8Text(body)}}`;
 }

@@ -76,10 +76,17 @@ class Sweeper implements TtlSweeper {
 
   async set(collection: string, wanted: TtlSetting) {
     const { engine } = this.#options, setting = checkedTtl(wanted);
-    const { value: name } = await engine.submit(setTtl(collection, setting));
+    const { value: name, position } = await engine.submit(setTtl(collection, setting));
+    const set = { collection: name, ...setting, position };
     this.#look();
-    await this.#agree(name);
-    return { collection: name, ...setting, position: engine.committed.value };
+    try {
+      await this.#agree(name);
+    } catch (error) {
+      // The setting is kept, so it is not refused any more: whoever may write next makes the index.
+      if (error instanceof DfdbError && later.has(error.code)) return set;
+      throw error;
+    }
+    return { ...set, position: engine.committed.value };
   }
 
   async remove(collection: string) {
@@ -245,3 +252,5 @@ class Sweeper implements TtlSweeper {
 
 /** Another node leads, or this one stops: nothing is wrong. */
 const expected: ReadonlySet<string> = new Set(["not_leader", "read_only", "closing", "busy"]);
+/** Why nothing of a write was kept here, where another one may be later. */
+const later: ReadonlySet<string> = new Set([...expected, "no_lease", "disk_full"]);

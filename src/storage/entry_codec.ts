@@ -21,6 +21,16 @@ import {
   writeCreateIndex,
   writeDropIndex,
 } from "./index_codec.ts";
+import type { VersionOperation } from "./version_codec.ts";
+import {
+  bodyBytes,
+  readActivate,
+  readLearnRuns,
+  readPurge,
+  readSetVersions,
+  versionsBytesMax,
+  writeVersions,
+} from "./version_codec.ts";
 
 /** First byte of every payload: how the rest is written. */
 export const payloadFormat = 0x01;
@@ -33,8 +43,12 @@ const kinds = {
   term: 5,
   createIndex: 6,
   dropIndex: 7,
+  activateBundle: 8,
+  learnRuns: 9,
+  setVersions: 10,
+  purgeTombstones: 11,
 } as const;
-const elements = [0, 5, 4, 3, 2, 4, 6, 3] as const;
+const elements = [0, 5, 4, 3, 2, 4, 6, 3, 2, 2, 8, 3] as const;
 const nameBytesMax = 4 * limits.collectionNameCharsMax;
 
 const rules: CborRules = {
@@ -74,7 +88,7 @@ export function* encodeEntryInSlices(
   let roomMax = 1 + headBytesMax, bodies = 0;
   for (const operation of operations) {
     roomMax += operationBytesMax(operation);
-    if (operation.kind === "put") bodies += operation.body.length;
+    bodies += bytesOf(operation);
   }
   if (bodies > bytesMax) return null;
   const writer = new CborWriter(new Uint8Array(roomMax), 0), turns = new Slice();
@@ -104,6 +118,12 @@ export class Slice {
   }
 }
 
+/** By which an operation counts in its slice, besides being one. */
+export function bytesOf(operation: Operation): number {
+  if (operation.kind === "put") return operation.body.length;
+  return operation.kind === "setVersions" ? bodyBytes(operation) : 0;
+}
+
 /** Whether an entry is to be applied in slices. Costs nothing that depends on its size. */
 export function isLarge(payload: Uint8Array): boolean {
   if (payload.length > limits.sliceBytes) return true;
@@ -123,7 +143,12 @@ function operationBytesMax(operation: Operation): number {
   if (operation.kind === "createIndex" || operation.kind === "dropIndex") {
     return fixed + indexBytesMax(operation);
   }
+  if (isOfVersions(operation, kinds[operation.kind])) return fixed + versionsBytesMax(operation);
   return operation.kind === "createCollection" ? fixed + textBytesMax(operation.name) : fixed;
+}
+
+function isOfVersions(_operation: Operation, kind: number): _operation is VersionOperation {
+  return kind >= kinds.activateBundle;
 }
 
 function write(writer: CborWriter, operation: Operation): void {
@@ -135,6 +160,7 @@ function write(writer: CborWriter, operation: Operation): void {
     writer.binary(unhex(operation.run));
     return writer.binary(unhex(operation.nodeId));
   }
+  if (isOfVersions(operation, kind)) return writeVersions(writer, operation);
   writer.number(checked(operation.collection, 1));
   if (operation.kind === "createCollection") return writer.text(checkedName(operation.name));
   if (operation.kind === "dropCollection") return;
@@ -220,6 +246,10 @@ function operation(reader: CborReader): Operation {
   if (kind === kinds.dropCollection) return dropCollection(reader);
   if (kind === kinds.createIndex) return readCreateIndex(reader);
   if (kind === kinds.dropIndex) return readDropIndex(reader);
+  if (kind === kinds.activateBundle) return readActivate(reader);
+  if (kind === kinds.learnRuns) return readLearnRuns(reader);
+  if (kind === kinds.setVersions) return readSetVersions(reader);
+  if (kind === kinds.purgeTombstones) return readPurge(reader);
   return term(reader);
 }
 

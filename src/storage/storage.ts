@@ -9,6 +9,7 @@ import type {
 } from "../base/ids.ts";
 import type { IndexDefinition, Operation } from "../document/operation.ts";
 import type { LogEntry, Position, Term, TimedLogReader } from "./log.ts";
+import type { VersionView } from "./versions.ts";
 
 /**
  * One database: documents, log and terms in one file. Every call is synchronous. One write transaction at a time;
@@ -44,7 +45,7 @@ export interface Storage {
    * new content is no database of ours.
    */
   exchange(run: () => Promise<void>): Promise<void>;
-  /** Frees one slice of what dropped collections and indexes left behind. True when more is left. */
+  /** Frees one slice of what dropped collections and indexes left behind, or writes one of their tombstones. True when more is left. */
   reclaim(): boolean;
   /**
    * Leader: an index that nobody sees yet, empty, kept with every write from now on; {@linkcode buildSlice} fills it. It is durable only by the
@@ -176,6 +177,8 @@ export interface ReadView {
   readonly version: number;
   /** The same for the documents of the collections `_settings` and `_keys`. */
   readonly settingsVersion: number;
+  /** Null: this database has not the bundle. */
+  readonly versions: VersionView | null;
   collections(): readonly CollectionInfo[];
   /** Finds by name, without regard to case. */
   collection(name: string): CollectionInfo | null;

@@ -18,6 +18,23 @@ const dropIndex = (collection: number, name: string) =>
   ({ kind: "dropIndex", collection, name }) as unknown as Operation;
 const term = (epoch: number) => ({ kind: "term", epoch, run, nodeId }) as unknown as Operation;
 
+const runA = "aa".repeat(16), runB = "bb".repeat(16), database = "d0".repeat(16);
+const dot = (of: string, seq: number) => ({ run: of, seq });
+/** What its writer has seen: itself, and entry 4 of another run before it. */
+const version = (of: string, seq: number, body: string | null) => ({
+  dot: dot(of, seq),
+  vector: [...(of > runA ? [dot(runA, 4)] : []), dot(of, seq)],
+  modifiedMs: 1_750_000_000_000 + seq,
+  body: body === null ? null : utf8(body),
+});
+const set = (name: string, id: string, previous: number, kept: unknown[], added: unknown[], shown: unknown) =>
+  ({ kind: "setVersions", name, id, previous, kept, added, shown }) as unknown as Operation;
+const learn = (...runs: (readonly [string, number, number, string | null])[]) =>
+  ({
+    kind: "learnRuns",
+    runs: runs.map(([of, epoch, firstSeq, parent]) => ({ database, run: of, epoch, firstSeq, parent })),
+  }) as unknown as Operation;
+
 /** Entries whose bytes are fixed for ever: every kind, every width of number and length. */
 export const entrySamples: readonly { readonly name: string; readonly operations: readonly Operation[] }[] = [
   { name: "term", operations: [term(1)] },
@@ -56,4 +73,51 @@ export const entrySamples: readonly { readonly name: string; readonly operations
   { name: "create index of moments", operations: [index(2, "_ttl", "time", ["expires", "at"])] },
   { name: "create index, longest name", operations: [index(2, "n".repeat(256), "plain", ["x"])] },
   { name: "drop index", operations: [dropIndex(1, "by_from")] },
+  { name: "activate bundle", operations: [{ kind: "activateBundle", bundle: "replication" }] },
+  {
+    name: "learn runs",
+    operations: [learn([runA, 1, 1, null], [runB, 70_000, 2 ** 33, runA])],
+  },
+  {
+    name: "set versions: one",
+    operations: [
+      set("orders", "a", 0, [], [version(runA, 7, '{"n":1}')], {
+        kind: "version",
+        dot: dot(runA, 7),
+        body: null,
+      }),
+    ],
+  },
+  {
+    name: "set versions: a conflict of three",
+    operations: [
+      set("éß", "日/😀", 300, [dot(runA, 7)], [version(runB, 70_000, null), version(run, 9, "{}")], {
+        kind: "conflict",
+      }),
+    ],
+  },
+  {
+    name: "set versions: kept and shown, with and without its body",
+    operations: [
+      set("x", "a", 5, [dot(runA, 7)], [version(runB, 8, "{}")], {
+        ...{ kind: "version", dot: dot(runA, 7), body: utf8('{"of":"a"}') },
+      }),
+      set("x", "b", 6, [dot(runA, 7), dot(runB, 8)], [version(run, 8, "{}")], {
+        ...{ kind: "version", dot: dot(runB, 8), body: null },
+      }),
+    ],
+  },
+  {
+    name: "set versions: made, and deleted",
+    operations: [
+      set("x", "a", 9, [], [version(runA, 1, "{}"), version(runB, 2, '{"b":2}')], {
+        ...{ kind: "made", body: utf8('{"made":true}') },
+      }),
+      set("x", "b", 10, [], [version(runA, 3, null)], { kind: "deleted" }),
+    ],
+  },
+  {
+    name: "purge tombstones",
+    operations: [{ kind: "purgeTombstones", name: "orders", ids: ["a", "日"] } as unknown as Operation],
+  },
 ];

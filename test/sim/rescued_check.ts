@@ -145,7 +145,9 @@ export class RescuedCheck {
     for (const entry of entries) {
       for (const operation of entry.operations) {
         lines.push(this.#line(entry, operation, last));
-        if ("id" in operation) documents.add(`${operation.collection}/${operation.id}`);
+        if ("id" in operation && "collection" in operation) {
+          documents.add(`${operation.collection}/${operation.id}`);
+        }
       }
     }
     const end = { op: "end", entries: entries.length, operations: lines.length, documents: documents.size };
@@ -159,9 +161,13 @@ export class RescuedCheck {
     if (operation.kind === "term") {
       return { members: { ...place, nodeId: operation.nodeId, ...rest }, doc: null, nameless: false };
     }
+    if (!("collection" in operation)) {
+      throw new Error(`${operation.kind}: databases of this check have no bundle`);
+    }
     const { collection: number } = operation, nameless = replay.nameAt(last, number) === null;
     const where = { ...place, collection: replay.everNameAt(entry, number), number };
-    if (!("id" in operation)) return { members: { ...where, ...rest }, doc: null, nameless };
+    const index = indexOf(operation);
+    if (!("id" in operation)) return { members: { ...where, ...rest, ...index }, doc: null, nameless };
     const { id, previous: seqBefore } = operation;
     const before = seqBefore === 0 ? null : tokenOf(ancestorAt(parentOf(entry) as Entry, seqBefore) as Entry);
     const doc = operation.kind === "put" ? decoder.decode(operation.body) : null;
@@ -182,6 +188,14 @@ function isSame(line: string, { members, doc, nameless }: Line): boolean {
     return doc === null ? all : `${all.slice(0, -1)},"doc":${doc}}`;
   };
   return line === text(members) || (nameless && line === text({ ...members, collection: null }));
+}
+
+/** What a line says of an index. */
+function indexOf(operation: Operation): Json {
+  if (operation.kind === "dropIndex") return { index: { name: operation.name } };
+  if (operation.kind !== "createIndex") return {};
+  const { name, unique, time, paths } = operation;
+  return { index: { name, unique, time, paths } };
 }
 
 function parsed(text: string, wrong: Wrong): Json {

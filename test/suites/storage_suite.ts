@@ -15,6 +15,9 @@ import { trimModelSuite } from "./storage_suite_trim_model.ts";
 import { trimSuite } from "./storage_suite_trim.ts";
 import { selectSuite } from "./storage_suite_select.ts";
 import { uniqueSuite } from "./storage_suite_unique.ts";
+import { versionsSuite } from "./storage_suite_versions.ts";
+import { versionsFilesSuite } from "./storage_suite_versions_files.ts";
+import { versionsModelSuite } from "./storage_suite_versions_model.ts";
 import { writeSuite } from "./storage_suite_write.ts";
 
 /** What the suite is run over. */
@@ -40,5 +43,8 @@ export function storageSuite(openers: StorageOpeners): void {
   indexModelSuite(openers);
   uniqueSuite(openers);
   selectSuite(openers);
+  versionsSuite(openers);
+  versionsFilesSuite(openers);
+  versionsModelSuite(openers);
   nodeStoreSuite(openers);
 }

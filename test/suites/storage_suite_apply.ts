@@ -166,7 +166,7 @@ export function applySuite({ openStorage }: StorageOpeners): void {
         const last = follower.log.last, term = beginTerm(1, "1"), before = everything(follower);
         const apply = (payload: number[]) =>
           follower.write((tx) => tx.apply(entryAfter(last, term, Uint8Array.from(payload))));
-        assert.throws(() => apply([1, 0x81, 0x82, 9, 1]), coded("version"));
+        assert.throws(() => apply([1, 0x81, 0x82, 12, 1]), coded("version"));
         assert.throws(() => apply([2, 0x81, 0x82, 4, 1]), coded("version"));
         assert.throws(() => apply([1, 0x81, 0x83, 4, 1, 0]), coded("version"));
         assert.throws(() => apply([1, 0x81, 0x82, 4]), coded("corrupt"));

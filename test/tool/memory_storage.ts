@@ -140,6 +140,7 @@ function viewOf(state: State): ReadView {
   const document = (collection: CollectionNumber, id: DocumentId): StoredDocument | null =>
     state.documents.get(keyOf(collection, id)) ?? null;
   return {
+    versions: null,
     get position() {
       return state.position;
     },

@@ -39,6 +39,34 @@ function plain(operation: Operation): unknown[] {
     }
     case "dropIndex":
       return [7, operation.collection, operation.name];
+    case "activateBundle":
+      return [8, operation.bundle];
+    case "learnRuns": {
+      const runs = operation.runs.map(({ database, run, epoch, firstSeq, parent }) => [
+        ...[unhex(database), unhex(run), epoch, firstSeq],
+        parent === null ? bytes() : unhex(parent),
+      ]);
+      return [9, runs];
+    }
+    case "setVersions": {
+      const { name, id, previous, kept, added, shown } = operation;
+      const dots = kept.map(({ run, seq }) => [unhex(run), seq]);
+      const versions = added.map(({ dot: { run, seq }, vector, modifiedMs, body }) => {
+        // u64 little-endian, of numbers below 2^32.
+        const entries = vector.flatMap((
+          dot,
+        ) => [...unhex(dot.run), ...new Uint8Array(Uint32Array.of(dot.seq, 0).buffer)]);
+        return [unhex(run), seq, bytes(...entries), modifiedMs, body ?? bytes()];
+      });
+      const all = [...kept, ...added.map(({ dot }) => dot)];
+      const place = shown.kind === "version"
+        ? 3 + all.findIndex(({ run, seq }) => run === shown.dot.run && seq === shown.dot.seq)
+        : { deleted: 0, conflict: 1, made: 2 }[shown.kind];
+      const body = shown.kind === "version" || shown.kind === "made" ? shown.body : null;
+      return [10, name, id, previous, dots, versions, place, body ?? bytes()];
+    }
+    case "purgeTombstones":
+      return [11, operation.name, operation.ids];
   }
 }
 
@@ -106,11 +134,11 @@ test("entry codec: whatever is read is written again as the same bytes", () => {
 test("entry codec: what only a newer version can have written is version", () => {
   assert.throws(decode(0x02, 0x81, 0x82, 4, 1), coded("version"));
   assert.throws(decode(0x00), coded("version"));
-  assert.throws(decode(0x01, 0x81, 0x82, 8, 1), coded("version"));
+  assert.throws(decode(0x01, 0x81, 0x82, 12, 1), coded("version"));
   assert.throws(decode(0x01, 0x81, 0x84, 7, 1, 0x61, 0x61, 0), coded("version"));
   assert.throws(decode(0x01, 0x81, 0x84, 0x19, 1, 0, 0xff, 0xff, 0xff), coded("version"));
   assert.throws(decode(0x01, 0x81, 0x83, 4, 1, 0xf6), coded("version"));
-  assert.throws(decode(0x01, 0x82, 0x82, 4, 1, 0x82, 8, 1), coded("version"));
+  assert.throws(decode(0x01, 0x82, 0x82, 4, 1, 0x82, 12, 1), coded("version"));
 });
 
 test("entry codec: what nobody writes is corrupt", () => {

@@ -416,6 +416,28 @@ rig("the index is made where it is missing, and dropped where a setting went mea
   await assert.rejects(set(10, "a[*]"), coded("bad_request"));
 });
 
+for (const how of ["readOnly", "leads"] as const) {
+  rig(`what is set is not refused when its index cannot be made any more: ${how}`, async (own) => {
+    const { ttl, state, storage, put, left, done, time } = own;
+    await put("x", 0);
+    let plans = 0;
+    // The setting is the first one.
+    own.before = () => {
+      if (++plans === 2) state[how] = how === "readOnly";
+    };
+    const { position, field } = await done(ttl.set("sessions", { field: "end", intervalSeconds: 10 }));
+    own.before = () => {};
+    assert.deepEqual([field, position], ["end", storage.log.last]);
+    assert.deepEqual([ttl.list().length, ownIndexes(storage)], [1, []]);
+    await time.advance(10 * second);
+    assert.equal(left(), 1);
+    Object.assign(state, { leads: true, readOnly: false, run: "b" });
+    await put("y", 9e15); // it leads again: this one begins its run
+    await time.advance(20 * second);
+    assert.deepEqual([left(), ownIndexes(storage)], [1, ["_ttl end"]]);
+  });
+}
+
 rig("several collections, each at its interval", async ({ time, ttl, put, left, done }) => {
   await done(ttl.set("A", { field: "end", intervalSeconds: 7 }));
   await done(ttl.set("b", { field: "end", intervalSeconds: 90 }));

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { DfdbError } from "../../base/errors.ts";
-import type { Seq, WallMs } from "../../base/ids.ts";
+import type { DatabaseId, Seq, WallMs } from "../../base/ids.ts";
 import { limits } from "../../base/limits.ts";
+import { isReplicated } from "../../document/names.ts";
 import type {
   BeginTerm,
   CreateCollection,
@@ -17,11 +17,14 @@ import type { Draft } from "./draft.ts";
 import type { IndexState } from "./index_state.ts";
 import { isLinked } from "./index_state.ts";
 import type { IndexWriter } from "./index_writer.ts";
+import { otherwise } from "./otherwise.ts";
 import { createDocuments } from "./schema.ts";
 import { isUniqueViolation } from "./sqlite_error.ts";
 import type { CollectionDraft } from "./state.ts";
 import { newVersion } from "./state.ts";
 import type { TableStatements } from "./statements.ts";
+import { VersionSetter } from "./version_setter.ts";
+import { VersionWriter } from "./version_writer.ts";
 
 /**
  * What an entry does to the documents: the one function of leader and follower. It checks before it changes; what
@@ -33,12 +36,22 @@ export class Apply {
   readonly #indexes: IndexWriter;
   readonly #crashPoint: CrashPoint;
   readonly #insertTerm: StatementSync;
+  readonly #versions: VersionWriter;
+  readonly #setter: VersionSetter;
 
-  constructor(db: DatabaseSync, tables: TableStatements, indexes: IndexWriter, crashPoint: CrashPoint) {
+  constructor(
+    db: DatabaseSync,
+    tables: TableStatements,
+    indexes: IndexWriter,
+    databaseId: () => DatabaseId,
+    crashPoint: CrashPoint,
+  ) {
     this.#db = db;
     this.#tables = tables;
     this.#indexes = indexes;
     this.#crashPoint = crashPoint;
+    this.#versions = new VersionWriter(db, tables.versions, databaseId, crashPoint);
+    this.#setter = new VersionSetter(tables);
     this.#insertTerm = db.prepare("INSERT INTO terms VALUES (?, ?, ?, ?, ?)");
   }
 
@@ -48,26 +61,37 @@ export class Apply {
       case "put":
         return this.#put(draft, operation, seq, wallMs);
       case "delete":
-        return this.#delete(draft, operation, seq);
+        return this.#delete(draft, operation, seq, wallMs);
       case "createCollection":
         return this.#create(draft, operation, seq);
       case "dropCollection":
-        return this.#drop(draft, operation, seq);
+        return this.#drop(draft, operation, seq, wallMs);
       case "term":
         return this.#term(draft, operation, seq);
       case "createIndex":
         return this.#createIndex(draft, operation, seq);
       case "dropIndex":
         return this.#dropIndex(draft, operation, seq);
+      case "activateBundle":
+        return this.#versions.activate(draft, seq);
+      case "learnRuns":
+        return this.#versions.learn(draft, operation, seq);
+      case "setVersions":
+        return this.#setter.set(draft, operation, seq);
+      case "purgeTombstones":
+        return this.#versions.purge(draft, operation, seq);
     }
   }
 
   #put(draft: Draft, put: Put, seq: Seq, wallMs: WallMs): void {
     const collection = this.#collection(draft, put, seq);
     if (collection.settings) draft.settingsVersion = newVersion();
+    const modified = draft.bundle === null
+      ? wallMs
+      : this.#versions.local(draft, collection, put.id, seq, wallMs, false);
     if (put.previous !== 0) {
       const update = this.#tables.get(put.collection, "update");
-      const { changes } = update.run(seq, wallMs, put.body, put.id, put.previous);
+      const { changes } = update.run(seq, modified, put.body, put.id, put.previous);
       if (changes !== 1) {
         throw otherwise(seq, `document ${put.id} was not last changed by entry ${put.previous}`);
       }
@@ -79,7 +103,7 @@ export class Apply {
         put.id,
         seq,
         wallMs,
-        wallMs,
+        modified,
         put.body,
       );
     } catch (thrown) {
@@ -90,13 +114,14 @@ export class Apply {
     collection.documents++;
   }
 
-  #delete(draft: Draft, remove: Delete, seq: Seq): void {
+  #delete(draft: Draft, remove: Delete, seq: Seq, wallMs: WallMs): void {
     const collection = this.#collection(draft, remove, seq);
     const { changes } = this.#tables.get(remove.collection, "remove").run(remove.id, remove.previous);
     if (changes !== 1) {
       throw otherwise(seq, `document ${remove.id} was not last changed by entry ${remove.previous}`);
     }
     collection.documents--;
+    if (draft.bundle !== null) this.#versions.local(draft, collection, remove.id, seq, wallMs, true);
     if (collection.settings) draft.settingsVersion = newVersion();
   }
 
@@ -112,10 +137,12 @@ export class Apply {
     }
     createDocuments(this.#db, collection);
     draft.create(collection, name);
+    if (draft.bundle !== null && isReplicated(name)) draft.bundle.spaceOf(name);
   }
 
-  #drop(draft: Draft, drop: DropCollection, seq: Seq): void {
+  #drop(draft: Draft, drop: DropCollection, seq: Seq, wallMs: WallMs): void {
     const collection = this.#collection(draft, drop, seq);
+    if (draft.bundle !== null) this.#versions.drop(draft, collection, seq, wallMs);
     this.#unlink(draft, draft.indexes.of(drop.collection));
     draft.drop(collection);
   }
@@ -168,12 +195,14 @@ export class Apply {
       if (draft.terms.some((term) => term.run === run)) throw otherwise(seq, `run ${run} begins twice`);
     }
     this.#insertTerm.run(draft.terms.length + 1, epoch, run, nodeId, seq);
-    draft.terms = [...draft.terms, { epoch, run, nodeId, firstSeq: seq }];
+    const term = { epoch, run, nodeId, firstSeq: seq };
+    draft.terms = [...draft.terms, term];
+    if (draft.bundle !== null) this.#versions.begin(draft.bundle, term, seq);
   }
 
   #collection(
     draft: Draft,
-    operation: Exclude<Operation, CreateCollection | BeginTerm>,
+    operation: Put | Delete | DropCollection | CreateIndex | DropIndex,
     seq: Seq,
   ): CollectionDraft {
     const collection = draft.change(operation.collection);
@@ -185,8 +214,4 @@ export class Apply {
 function isAlike(index: IndexState, { name, unique, time, paths }: CreateIndex): boolean {
   return index.name === name && index.unique === unique && index.time === time &&
     JSON.stringify(index.paths) === JSON.stringify(paths);
-}
-
-function otherwise(seq: Seq, what: string): DfdbError {
-  return new DfdbError("diverged", `entry ${seq} does not fit this database: ${what}`, { details: { seq } });
 }

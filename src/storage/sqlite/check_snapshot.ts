@@ -9,6 +9,7 @@ import { indexTableOf, triggersOf } from "./index_sql.ts";
 import { loadState } from "./load_state.ts";
 import { dataFile, tableOf } from "./schema.ts";
 import { mapped } from "./sqlite_error.ts";
+import { versionTables } from "./version_schema.ts";
 
 export interface SnapshotFound {
   readonly databaseId: DatabaseId;
@@ -65,6 +66,7 @@ function look(db: DatabaseSync, path: string): SnapshotFound {
     ...indexes.map(({ number }) => indexTableOf(number)),
     // A whole copy has what was dropped and is not freed yet, as it has such collections.
     ...[...state.indexes.dropped].map(indexTableOf),
+    ...(state.bundle === null ? [] : versionTables),
   ];
   const named = (sql: string): string =>
     db.prepare(sql).all().map(({ text }) => String(text)).sort().join("\n");

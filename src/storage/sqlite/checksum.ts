@@ -4,6 +4,8 @@ import { ContentSum } from "../../document/content_hash.ts";
 import type { IndexDefinition } from "../../document/operation.ts";
 import type { TaskContext } from "../../runtime/workers.ts";
 import type { Position } from "../log.ts";
+import type { Bundle } from "./bundle.ts";
+import { areVersions, sumVersions, versionsOf } from "./checksum_versions.ts";
 import { connect, pragma } from "./connection.ts";
 import { loadState } from "./load_state.ts";
 import { tableOf } from "./schema.ts";
@@ -22,7 +24,10 @@ export interface ChecksumInput {
   readonly taken: SharedArrayBuffer;
 }
 
-/** What the task reports, in order: `pinned` first, then for each collection its documents (if asked) and its sum. */
+/**
+ * What the task reports, in order: `pinned` first, then for each collection its documents (if asked) and its sum. In a database with the
+ * bundle the versions of each are told after all of them as those of a collection `<name> (versions)`, in which a key is a document.
+ */
 export type ChecksumProgress =
   | { readonly type: "pinned"; readonly position: Position }
   /** `lines`: NDJSON of `{id, seq, hash}`, made here to spare the main thread. */
@@ -83,25 +88,33 @@ export function checksum(input: ChecksumInput, context: TaskContext): ContentChe
 function sums(db: DatabaseSync, input: ChecksumInput, context: TaskContext): ContentChecksum {
   // The first read is what begins the transaction: everything below sees the state of this position.
   const { state } = loadState(db, input.path);
-  const collections = chosen([...state.collections.values()], input.collection);
+  const versions = versionsOf(state, input.collection);
+  const collections = versions.length > 0 && areVersions(input.collection)
+    ? []
+    : chosen([...state.collections.values()], input.collection);
   const report = (progress: ChecksumProgress): void => context.progress(progress);
   report({ type: "pinned", position: state.position });
   const whole = new ContentSum();
   let documents = 0, wrongCounts = 0;
+  const add = (told: CollectionChecksum, indexes: readonly IndexTold[]): void => {
+    report({ type: "collection", ...told, indexes });
+    whole.add(told.name, `${told.count} ${told.checksum}`);
+    if (told.count !== told.keptCount) wrongCounts++;
+  };
   for (const collection of collections) {
     const sum = input.documents
       ? walk(db, collection, "id", context, toldTo(input, context))
       : walk(db, collection, "row", context, null);
-    const told = {
-      name: collection.name as string,
-      count: sum.documents,
-      keptCount: collection.documents,
-      checksum: sum.checksum,
-    };
-    report({ type: "collection", ...told, indexes: indexesOf(state, collection) });
-    whole.add(told.name, `${told.count} ${told.checksum}`);
+    const { documents: count, checksum } = sum;
+    const told = { name: collection.name as string, count, keptCount: collection.documents, checksum };
+    add(told, indexesOf(state, collection));
     documents += told.count;
-    if (told.count !== told.keptCount) wrongCounts++;
+  }
+  // Documents are told of one at a time.
+  for (const { name, space, keptCount } of input.documents && collections.length > 0 ? [] : versions) {
+    const tell = input.documents ? toldTo(input, context) : null;
+    const { documents: count, checksum } = sumVersions(db, state.bundle as Bundle, space, context, tell);
+    add({ name, count, keptCount, checksum }, []);
   }
   return { collections: collections.length, documents, checksum: whole.checksum, wrongCounts };
 }

@@ -47,3 +47,11 @@ export const snapshotCrashPoints = [
   "copied:marked",
   "copied:wal",
 ] as const;
+
+/** Labels that only a database with the bundle meets. */
+export const versionCrashPoints = [
+  // the tables of versions are made, not committed
+  "bundle:tables",
+  // reclaim: a slice of the tombstones of a dropped collection is written, not committed
+  "drop:slice",
+] as const;

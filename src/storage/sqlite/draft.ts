@@ -2,6 +2,7 @@ import type { CollectionNumber, IndexNumber } from "../../base/ids.ts";
 import { collectionNumberOf, indexNumberOf } from "../../base/ids.ts";
 import type { Position, TermRecord } from "../log.ts";
 import type { CollectionInfo } from "../storage.ts";
+import { BundleDraft } from "./bundle.ts";
 import { foldName } from "./fold_name.ts";
 import type { Indexes } from "./index_state.ts";
 import type { Catalog, CollectionDraft, CollectionState, State } from "./state.ts";
@@ -17,6 +18,8 @@ export class Draft implements Catalog {
   nextIndex: number;
   version: number;
   settingsVersion: number;
+  /** Null: this database has not the bundle. */
+  bundle: BundleDraft | null;
   /** The entry in work is made here: what applies it may link what was prepared for it. */
   leading = false;
   /** Touched collections; their catalog rows are written once, before COMMIT. */
@@ -34,6 +37,7 @@ export class Draft implements Catalog {
     this.version = base.version;
     this.settingsVersion = base.settingsVersion;
     this.#indexes = base.indexes;
+    this.bundle = base.bundle === null ? null : new BundleDraft(base.bundle);
   }
 
   get indexes(): Indexes {
@@ -117,6 +121,7 @@ export class Draft implements Catalog {
     base.version = this.version;
     base.settingsVersion = this.settingsVersion;
     base.indexes = this.#indexes;
+    base.bundle = this.bundle === null ? null : this.bundle.commit();
     base.clean = false;
     for (const [number, draft] of this.changed) {
       base.collections.set(number, draft);

@@ -5,6 +5,7 @@ import type { DatabaseId, NodeId, WallMs } from "../../base/ids.ts";
 import { isHexId, nodeIdOf } from "../../base/ids.ts";
 import type { Position, TermRecord } from "../log.ts";
 import type { NodeState } from "../storage.ts";
+import type { Bundle } from "./bundle.ts";
 import type { FileKind } from "./connection.ts";
 import { connect, pragma } from "./connection.ts";
 import { loadState } from "./load_state.ts";
@@ -30,6 +31,16 @@ export interface InspectedCollection {
   readonly indexes: readonly InspectedIndex[];
 }
 
+/** What a database with the bundle holds beside its documents. */
+export interface InspectedVersions {
+  readonly tombstones: number;
+  readonly conflicts: number;
+  /** Runs of all databases that it knows, its own too. */
+  readonly runs: number;
+  /** Dropped collections whose tombstones are not all written yet. */
+  readonly drops: number;
+}
+
 /** One consistent state of a data file. */
 export interface InspectedData {
   readonly databaseId: DatabaseId;
@@ -39,6 +50,8 @@ export interface InspectedData {
   readonly terms: readonly TermRecord[];
   /** In the order of their creation, those of dfdb itself too. */
   readonly collections: readonly InspectedCollection[];
+  /** Null: it has not the bundle. */
+  readonly replication: InspectedVersions | null;
   /** Collections and indexes that were dropped and whose space is not free yet. */
   readonly dropped: number;
   readonly log: {
@@ -89,6 +102,7 @@ export function inspectData(path: string, closed: boolean): InspectedData {
           entries: Number(row["entries"]),
         })),
       })),
+      replication: state.bundle === null ? null : versionsOf(state.bundle),
       dropped: state.dropped.size + indexes.filter(({ name }) => name === null).length,
       log: {
         first: ends.first,
@@ -102,6 +116,17 @@ export function inspectData(path: string, closed: boolean): InspectedData {
       freePages: Number(pragma(db, "freelist_count")),
     };
   });
+}
+
+function versionsOf({ spaces, runs, drops }: Bundle): InspectedVersions {
+  const all = [...spaces],
+    sum = (of: "tombstones" | "conflicts") => all.reduce((n, space) => n + space[of], 0);
+  return {
+    tombstones: sum("tombstones"),
+    conflicts: sum("conflicts"),
+    runs: runs.tree.size,
+    drops: drops.length,
+  };
 }
 
 /** `state` null: the node never met the database. Throws as {@linkcode inspectData}. */

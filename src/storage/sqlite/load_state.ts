@@ -5,6 +5,7 @@ import { databaseIdOf, epochOf, isHexId, nodeIdOf, runIdOf, seqOf } from "../../
 import type { IndexDefinition } from "../../document/operation.ts";
 import type { Position, TermRecord } from "../log.ts";
 import { origin } from "../log.ts";
+import { loadBundle } from "./load_bundle.ts";
 import { foldName } from "./fold_name.ts";
 import type { IndexState } from "./index_state.ts";
 import { Indexes } from "./index_state.ts";
@@ -58,6 +59,9 @@ export function loadState(db: DatabaseSync, path: string): { databaseId: Databas
     version: newVersion(),
     settingsVersion: newVersion(),
     indexes: loadIndexes(db, collections, corrupt),
+    bundle: meta["replication"] === 1
+      ? loadBundle(db, databaseIdOf(meta["database_id"]), terms, corrupt)
+      : null,
     trimmed,
     clean: meta["clean_seq"] === position.seq,
     collections,

@@ -7,7 +7,8 @@ import type { IndexWriter } from "./index_writer.ts";
 import type { MetaWriter } from "./meta_writer.ts";
 import { tableOf } from "./schema.ts";
 import type { State } from "./state.ts";
-import type { TableStatements } from "./statements.ts";
+import type { DropParts } from "./version_drops.ts";
+import { writeDropped } from "./version_drops.ts";
 
 /** Answer of `PRAGMA wal_checkpoint`. `log`: pages in the WAL; `checkpointed`: those already in the data file. */
 interface CheckpointRow {
@@ -39,24 +40,25 @@ export function checkpointIfDue(db: DatabaseSync, crashPoint: CrashPoint): boole
 }
 
 /** What one slice works with. */
-export interface ReclaimParts {
-  readonly writer: DatabaseSync;
-  readonly state: State;
-  readonly tables: TableStatements;
-  readonly meta: MetaWriter;
+export interface ReclaimParts extends DropParts {
   readonly indexes: IndexWriter;
-  readonly crashPoint: CrashPoint;
 }
 
 /**
- * Deletes up to `limits.reclaimRows` rows of one dropped collection or index, and its table once it is empty: dropping a full
+ * Writes a slice of the tombstones of a dropped collection, or deletes up to `limits.reclaimRows` rows of one dropped collection or index, and its table once it is empty: dropping a full
  * table in one go would take as long as it is large. True when more is left.
  */
 export function reclaimSlice(parts: ReclaimParts): boolean {
   const { state } = parts;
-  if (state.indexes.dropped.size > 0) reclaimIndex(parts);
+  // Other databases wait for these.
+  if ((state.bundle?.drops.length ?? 0) > 0) writeDropped(parts);
+  else if (state.indexes.dropped.size > 0) reclaimIndex(parts);
   else if (state.dropped.size > 0) reclaimCollection(parts);
-  return state.indexes.dropped.size > 0 || state.dropped.size > 0;
+  return isReclaimDue(state);
+}
+
+export function isReclaimDue({ indexes, dropped, bundle }: State): boolean {
+  return indexes.dropped.size + dropped.size + (bundle?.drops.length ?? 0) > 0;
 }
 
 function reclaimCollection({ writer, state, tables, meta, crashPoint }: ReclaimParts): void {

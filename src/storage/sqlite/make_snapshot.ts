@@ -10,6 +10,7 @@ import { loadState } from "./load_state.ts";
 import { createIndexTable, createTriggers, indexTableOf } from "./index_sql.ts";
 import { createDocuments, createTables, markKind, tableOf } from "./schema.ts";
 import { mapped } from "./sqlite_error.ts";
+import { createVersionTables, versionTables } from "./version_schema.ts";
 
 /** What a snapshot is made of. */
 export interface SnapshotOrder {
@@ -83,7 +84,7 @@ function fill(
   // The first read of the source: everything after sees the same state.
   const cut = logCut(db, order);
   db.prepare(
-    "INSERT INTO main.meta SELECT 1, database_id, created_ms, NULL, next_collection, next_index, ?, ?, ?, ? FROM source.meta",
+    "INSERT INTO main.meta SELECT 1, database_id, created_ms, NULL, next_collection, next_index, ?, ?, ?, ?, replication FROM source.meta",
   ).run(cut.seq, cut.term, cut.chain, cut.end_bytes);
   db.prepare("INSERT INTO main.terms SELECT * FROM source.terms").run();
   db.prepare("INSERT INTO main.collections SELECT * FROM source.collections WHERE name IS NOT NULL").run();
@@ -106,6 +107,14 @@ function fill(
     // In this form SQLite copies rows and index as they are, in order.
     db.prepare(`INSERT INTO main.${tableOf(collection)} SELECT * FROM source.${tableOf(collection)}`).run();
     copied();
+  }
+  if (db.prepare("SELECT replication FROM main.meta").get()?.["replication"] === 1) {
+    createVersionTables(db);
+    for (const table of versionTables) {
+      if (context.stopped) throw new DfdbError("closing", `the snapshot ${order.target} was given up`);
+      db.prepare(`INSERT INTO main.${table} SELECT * FROM source.${table}`).run();
+      copied();
+    }
   }
   for (const index of loadState(db, order.target).state.indexes.all()) {
     if (context.stopped) throw new DfdbError("closing", `the snapshot ${order.target} was given up`);

@@ -8,7 +8,7 @@ export const dataFile: FileKind = { applicationId: 0x64666462, version: 1, migra
 
 /**
  * Version 1. `meta` is one row; `clean_seq` is the last seq when the file was closed cleanly, null while it is in use;
- * `trimmed_*` describe the entry before the first one kept. `terms.number` counts from 1. A collection whose name is
+ * `trimmed_*` describe the entry before the first one kept; `replication` is 1 where there are the tables of `version_schema.ts`. `terms.number` counts from 1. A collection whose name is
  * null was dropped and waits to be freed, and so is an index; `indexes.paths` are JSON, its `next_row` is that of the next document to
  * fill it with. `log.end_bytes` is the sum of all payloads ever, up to and with this one.
  */
@@ -23,7 +23,8 @@ const version1 = [
     trimmed_seq INTEGER NOT NULL,
     trimmed_term INTEGER NOT NULL,
     trimmed_chain INTEGER NOT NULL,
-    trimmed_end_bytes INTEGER NOT NULL
+    trimmed_end_bytes INTEGER NOT NULL,
+    replication INTEGER NOT NULL
   ) STRICT`,
   `CREATE TABLE terms (
     number INTEGER PRIMARY KEY,
@@ -62,7 +63,7 @@ const version1 = [
 /** Writes version 1 into an empty file, marked as cleanly closed; inside the caller's transaction. */
 export function createSchema(db: DatabaseSync, databaseId: DatabaseId, createdMs: WallMs): void {
   createTables(db);
-  db.prepare("INSERT INTO meta VALUES (1, ?, ?, 0, 1, 1, 0, 0, 0, 0)").run(databaseId, createdMs);
+  db.prepare("INSERT INTO meta VALUES (1, ?, ?, 0, 1, 1, 0, 0, 0, 0, 0)").run(databaseId, createdMs);
   markKind(db);
 }
 

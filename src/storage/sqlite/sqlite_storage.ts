@@ -15,7 +15,7 @@ import { loadState } from "./load_state.ts";
 import type { Lock } from "./lock.ts";
 import { SqliteLogReader } from "./log_reader.ts";
 import { LogWriter } from "./log_writer.ts";
-import { checkpointIfDue, closeCleanly, reclaimSlice } from "./maintenance.ts";
+import { checkpointIfDue, closeCleanly, isReclaimDue, reclaimSlice } from "./maintenance.ts";
 import { MetaWriter } from "./meta_writer.ts";
 import { ReaderBeside } from "./reader_beside.ts";
 import { dataFile } from "./schema.ts";
@@ -93,7 +93,7 @@ export class SqliteStorage implements Storage {
       tables,
       selects,
       unique: new UniqueKeys(writer),
-      apply: new Apply(writer, tables, indexes, crashPoint),
+      apply: new Apply(writer, tables, indexes, () => this.#databaseId, crashPoint),
       log: new LogWriter(writer),
       crashPoint,
     };
@@ -213,9 +213,7 @@ export class SqliteStorage implements Storage {
   reclaim(): boolean {
     const { state, writer, crashPoint } = this.#parts;
     this.#usable();
-    if (state.dropped.size + state.indexes.dropped.size === 0 || this.#abandon !== null || this.#exchanging) {
-      return false;
-    }
+    if (!isReclaimDue(state) || this.#abandon !== null || this.#exchanging) return false;
     const { tables } = this.#writers, meta = this.#meta, indexes = this.#indexes;
     const more = this.#guarded(() => reclaimSlice({ writer, state, tables, meta, indexes, crashPoint }));
     this.#growth.add("reclaim");
@@ -321,6 +319,7 @@ export class SqliteStorage implements Storage {
     if (!tx.finish()) return void this.#statement.rollback.run();
     log.flush();
     this.#meta.flush(draft, state);
+    draft.bundle?.flush(this.#writers.tables.versions);
     crashPoint("commit:before");
     this.#statement.commit.run();
     draft.commit();

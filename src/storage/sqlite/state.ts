@@ -1,6 +1,7 @@
 import type { CollectionNumber, Seq } from "../../base/ids.ts";
 import type { Position, TermRecord } from "../log.ts";
 import type { CollectionInfo } from "../storage.ts";
+import type { Bundle, BundleCatalog } from "./bundle.ts";
 import { foldName } from "./fold_name.ts";
 import type { Indexes } from "./index_state.ts";
 
@@ -39,6 +40,8 @@ export interface State {
   version: number;
   settingsVersion: number;
   indexes: Indexes;
+  /** Null: this database has not the bundle. */
+  bundle: Bundle | null;
   trimmed: Trimmed;
   /** The file says that it was closed cleanly: the next write takes that back. */
   clean: boolean;
@@ -65,6 +68,7 @@ export interface Catalog {
   readonly version: number;
   readonly settingsVersion: number;
   readonly indexes: Indexes;
+  readonly bundle: BundleCatalog | null;
   collection(number: CollectionNumber): CollectionState | undefined;
   numberOf(name: string): CollectionNumber | undefined;
   list(): CollectionInfo[];
@@ -97,6 +101,9 @@ export function committedCatalog(state: State): Catalog {
     },
     get indexes() {
       return state.indexes;
+    },
+    get bundle() {
+      return state.bundle;
     },
     collection: (number) => state.collections.get(number),
     numberOf: (name) => state.numbers.get(foldName(name)),

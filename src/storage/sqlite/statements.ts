@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { CollectionNumber } from "../../base/ids.ts";
 import { tableOf } from "./schema.ts";
+import { VersionStatements } from "./version_statements.ts";
 
 /** SQL over the table of one collection; `$` stands for the table. */
 const sql = {
@@ -25,12 +26,15 @@ const collectionsMax = 256;
 /** Prepared statements over collections' tables, for one connection; the least recently used are dropped. */
 export class TableStatements {
   readonly #db: DatabaseSync;
+  /** Of a database with the bundle. */
+  readonly versions: VersionStatements;
   readonly #tables = new Map<CollectionNumber, Prepared>();
   #last: CollectionNumber | null = null;
   #prepared: Prepared = {};
 
   constructor(db: DatabaseSync) {
     this.#db = db;
+    this.versions = new VersionStatements(db);
   }
 
   get(collection: CollectionNumber, name: Name): StatementSync {
@@ -47,6 +51,7 @@ export class TableStatements {
   /** After the whole content was replaced. */
   clear(): void {
     this.#tables.clear();
+    this.versions.clear();
     this.#last = null;
   }
 

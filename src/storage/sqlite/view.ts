@@ -9,11 +9,13 @@ import type {
   SqlValue,
   StoredDocument,
 } from "../storage.ts";
+import type { VersionView } from "../versions.ts";
 import { hasOneKey } from "./index_sql.ts";
 import { isLinked } from "./index_state.ts";
 import type { Selects } from "./selects.ts";
 import type { Catalog } from "./state.ts";
 import type { TableStatements } from "./statements.ts";
+import { VersionReader } from "./version_reader.ts";
 
 interface Row {
   readonly row: number;
@@ -46,6 +48,11 @@ export class View implements ReadView {
 
   get settingsVersion(): number {
     return this.#catalog.settingsVersion;
+  }
+
+  get versions(): VersionView | null {
+    const { bundle } = this.#catalog;
+    return bundle === null ? null : new VersionReader(bundle, this.#catalog, this.#tables);
   }
 
   collections(): readonly CollectionInfo[] {

@@ -6,7 +6,14 @@ import { limits } from "../../base/limits.ts";
 import type { Operation } from "../../document/operation.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
 import { chainAfter } from "../chain.ts";
-import { decodeEntry, decodeEntryInSlices, encodeEntry, encodeEntryInSlices, Slice } from "../entry_codec.ts";
+import {
+  bytesOf,
+  decodeEntry,
+  decodeEntryInSlices,
+  encodeEntry,
+  encodeEntryInSlices,
+  Slice,
+} from "../entry_codec.ts";
 import type { LogEntry, Position, Term } from "../log.ts";
 import type { WriteTransaction } from "../storage.ts";
 import type { Apply } from "./apply.ts";
@@ -179,7 +186,7 @@ export class Transaction extends View implements WriteTransaction {
       yield;
       for (const operation of operations) {
         apply.operation(this.#draft, operation, position.seq, wallMs);
-        if (slice.full(operation.kind === "put" ? operation.body.length : 0)) yield;
+        if (slice.full(bytesOf(operation))) yield;
       }
       if (unique) yield* this.#uniqueInSlices(operations);
       yield; // COMMIT has a turn of its own
