@@ -5,6 +5,7 @@ import type { Entry } from "./history_tree.ts";
 import { ancestorAt, contains, parentOf, tokenOf } from "./history_tree.ts";
 import type { Replay } from "./replay.ts";
 import type { RescuedTail } from "./rescued_check.ts";
+import type { AnsweredEntry } from "./sync_candidates.ts";
 import { type Observed, Violation, type Write, type WrittenDocument } from "./types.ts";
 import { tagOf, type WrittenTags } from "./written_tags.ts";
 
@@ -12,8 +13,8 @@ export interface PromisesOptions {
   readonly history: History;
   readonly replay: Replay;
   readonly tags: WrittenTags;
-  /** Machines that may take over and had to be among those that held what `machine` answered some time between `from` and `to`. */
-  readonly candidatesOf?: (machine: string, from: number, to: number) => readonly string[];
+  /** Machines that may take over and had to be among those that held the entry that `machine` answered. */
+  readonly candidatesOf?: (machine: string, entry: AnsweredEntry) => readonly string[];
 }
 
 /** How the world ended. */
@@ -207,16 +208,16 @@ export class Promises {
     entry: Entry,
     { writer, answeredAt }: { readonly writer: string; readonly answeredAt: number },
   ): void {
-    const { required, forwarded = false, sentAt } = write;
+    const { required, sentAt } = write;
     const held = [...entry.heldAt].filter(([other, at]) => other !== writer && at <= answeredAt);
     const names = held.map(([other]) => other);
     const on = `${tokenOf(entry)} was on ${held.length} other machines (${
       names.join(", ")
     }) when it was answered at ${answeredAt.toFixed(2)}`;
     if (held.length < required) throw broken(write, `${on}, ${required} had to hold it`);
-    // Who passed it on may have waited for the entry after it had the leader's answer: a candidate may have come since.
-    const from = forwarded ? sentAt : answeredAt;
-    const candidates = this.#options.candidatesOf?.(writer, from, answeredAt) ?? [];
+    // Between the last confirmation and the answer others have their turn, and who passed it on may wait: a candidate may come.
+    const answered = { seq: entry.seq, from: sentAt, to: answeredAt };
+    const candidates = this.#options.candidatesOf?.(writer, answered) ?? [];
     const missing = candidates.find((name) => !names.includes(name));
     if (missing !== undefined) throw broken(write, `${on}, and not on ${missing}, which may take over`);
   }

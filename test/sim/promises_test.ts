@@ -227,21 +227,28 @@ test("reads see a state that the machine had meanwhile", () => {
   bad(/was written by no entry/, "n1", 0, 45, { tag: "?", etag: "1.11111111-4" });
 });
 
-test("a candidate that came while a write was passed on did not have to hold it", () => {
+test("a candidate has to hold what it counted for before the last confirmation came", () => {
   const { history, replay, tags } = rig(), candidates = new SyncCandidates();
   const promises = new Promises({ history, replay, tags, candidatesOf: (...of) => candidates.during(...of) });
-  const look = (at: number, ...names: string[]): void => {
-    const node = { replication: { acks: { state: () => ({ candidates: names }) } } };
+  const look = (at: number, answeredSeq: number, ...names: string[]): void => {
+    const node = { replication: { acks: { answeredSeq, state: () => ({ candidates: names }) } } };
     candidates.look({ name: "n1", node } as unknown as Machine, at);
   };
-  const passedOn = write({ machine: "n2", forwarded: true, required: 1 });
-  look(1, "n2");
-  look(36, "n2", "n3");
-  promises.record(passedOn, 40);
-  violates(() => promises.record({ ...passedOn, sentAt: 37 }, 40), /and not on n3, which may take over/);
-  violates(() => promises.record(write({ required: 1 }), 40), /and not on n3, which may take over/);
-  look(38, "n2");
-  promises.record({ ...passedOn, sentAt: 37 }, 40);
+  const missing = /and not on n3, which may take over/;
+  const own = write({ required: 1 }), passedOn = write({ machine: "n2", forwarded: true, required: 1 });
+  look(1, 2, "n2");
+  look(34, 3, "n2");
+  look(36, 3, "n2", "n3");
+  for (const came of [own, passedOn]) {
+    promises.record(came, 40); // after that
+    violates(() => promises.record({ ...came, sentAt: 37 }, 40), missing); // before it was asked for
+  }
+  look(41, 2, "n2", "n3");
+  for (const came of [own, passedOn]) violates(() => promises.record(came, 42), missing); // nothing was confirmed
+  look(43, 3, "n2", "n3");
+  for (const came of [own, passedOn]) violates(() => promises.record(came, 44), missing); // before that
+  look(45, 3, "n2");
+  for (const came of [own, passedOn]) promises.record(came, 46); // and it went
 });
 
 test("what a leader believes that a follower holds", () => {
