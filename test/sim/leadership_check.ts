@@ -18,11 +18,19 @@ const lossy: ReadonlySet<Cause> = new Set<Cause>(["failover", "promoted", "accep
 /** The same where only those may lead that hold all that was answered. */
 const lossyOfAll: ReadonlySet<Cause> = new Set<Cause>(["acceptLoss"]);
 
+interface Pending {
+  readonly begin: Begin;
+  /** Why the leader that agreed leads, where it has not begun a run by that yet; null: it has, or nobody agreed. */
+  readonly giver: Cause | null;
+}
+
 export class LeadershipCheck {
   readonly #options: LeadershipCheckOptions;
   /** By machine: why its next run begins. */
-  readonly #pending = new Map<string, Begin>();
+  readonly #pending = new Map<string, Pending>();
   readonly #causes = new Map<Run, Cause>();
+  /** Where a run was begun by agreement with a leader that had none of its own: why that one led. */
+  readonly #givers = new Map<Run, Cause>();
   /** What comes right after an entry; several: the history forks there. */
   readonly #children = new Map<Entry, Entry[]>();
   /** By machine: the highest epoch that its log ever had. */
@@ -42,8 +50,8 @@ export class LeadershipCheck {
   begins(machine: string, begin: Begin): void {
     const before = this.#pending.get(machine);
     // What a crash cut off, or was not written yet, is still why.
-    if (begin.cause === "raise" && before !== undefined && !before.over) return;
-    this.#pending.set(machine, begin);
+    if (begin.cause === "raise" && before !== undefined && !before.begin.over) return;
+    this.#pending.set(machine, { begin, giver: this.#giverOf(begin) });
   }
 
   /** Its disk was made older from outside. */
@@ -79,7 +87,7 @@ export class LeadershipCheck {
     const { run, seq } = entry,
       parent = parentOf(entry) as Entry,
       machine = this.#options.machineOf(run.nodeId);
-    if (seq === run.first) this.#begun(run, machine);
+    if (seq === run.first) this.#begun(run, parent, machine);
     const siblings = this.#children.get(parent) ?? [];
     siblings.push(entry);
     this.#children.set(parent, siblings);
@@ -97,10 +105,20 @@ export class LeadershipCheck {
     }
   }
 
-  #begun(run: Run, machine: string | null): void {
+  /** What it gives it may have taken from somebody who was not asked. */
+  #giverOf({ from }: Begin): Cause | null {
+    const machine = from === undefined ? null : this.#options.machineOf(from);
     const pending = machine === null ? undefined : this.#pending.get(machine);
-    const cause = pending === undefined || pending.over ? "start" : pending.cause;
+    return pending === undefined || pending.begin.over ? null : pending.giver ?? pending.begin.cause;
+  }
+
+  #begun(run: Run, before: Entry, machine: string | null): void {
+    const pending = machine === null ? undefined : this.#pending.get(machine);
+    const { begin, giver } = pending?.begin.over === false ? pending : { begin: null, giver: null };
+    const cause = begin?.cause ?? "start";
     this.#causes.set(run, cause);
+    // Whoever wrote the run before agrees to its end, whatever it was about to begin.
+    if (giver !== null && before.run.nodeId !== begin?.from) this.#givers.set(run, giver);
     this.counts[cause] = (this.counts[cause] ?? 0) + 1;
     if (machine !== null) this.#pending.delete(machine);
     const { epoch, parent } = run;
@@ -113,7 +131,7 @@ export class LeadershipCheck {
   /** Two can begin the same epoch only when one of them asked nobody. */
   #checkCollision(...runs: readonly Run[]): void {
     const alone = runs.some((run) =>
-      lossy.has(this.causeOf(run)) || this.causeOf(run) === "raise" ||
+      this.#isBy(run, lossy) || this.causeOf(run) === "raise" ||
       this.#restored.has(this.#options.machineOf(run.nodeId) ?? "")
     );
     if (alone) return;
@@ -121,10 +139,11 @@ export class LeadershipCheck {
     throw new Violation("leadership", `epoch ${runs[0]?.epoch} has two writers: ${all}`);
   }
 
-  /** A run that another node ended by agreement has no entry after that, whatever happens. */
+  /** A run that its writer ended by agreement has no entry after that, whatever happens. */
   #checkHandedOver(parent: Entry, siblings: readonly Entry[]): void {
     const taken = siblings.find(({ run, seq }) =>
-      seq === run.first && run.nodeId !== parent.run.nodeId && this.causeOf(run) === "handover"
+      seq === run.first && run.nodeId !== parent.run.nodeId && this.causeOf(run) === "handover" &&
+      !this.#isBy(run, lossy)
     );
     const more = siblings.find(({ run }) => run === parent.run);
     if (taken === undefined || more === undefined) return;
@@ -138,8 +157,13 @@ export class LeadershipCheck {
     if (causes === lossy && this.#options.given === true && this.#isBack(children)) return true;
     return children.some(({ run, seq }) => {
       if (seq !== run.first) return false;
-      return causes.has(this.causeOf(run)) || this.#restored.has(this.#options.machineOf(run.nodeId) ?? "");
+      return this.#isBy(run, causes) || this.#restored.has(this.#options.machineOf(run.nodeId) ?? "");
     });
+  }
+
+  #isBy(run: Run, causes: ReadonlySet<Cause>): boolean {
+    const giver = this.#givers.get(run);
+    return causes.has(this.causeOf(run)) || (giver !== undefined && causes.has(giver));
   }
 
   /** An old leader never heard that its target took over, and was given its place again when the target had lost it. */

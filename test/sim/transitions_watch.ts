@@ -9,6 +9,8 @@ export interface Begin {
   readonly cause: Cause;
   /** It goes above this epoch, of which it has heard. */
   readonly above?: number;
+  /** Id of the leader that agreed. */
+  readonly from?: string;
   /** It came to nothing. */
   over: boolean;
 }
@@ -29,7 +31,11 @@ export function watchTransitions(look: (begin: Begin) => void): () => void {
     const cause = promoting.origin === "failover" || promoting.origin === "handover"
       ? promoting.origin
       : "promoted";
-    return settle({ cause, over: false }, () => promote.call(this, promoting));
+    const from = promoting.from?.nodeId;
+    return settle(
+      { cause, over: false, ...(from === undefined ? {} : { from }) },
+      () => promote.call(this, promoting),
+    );
   };
   own.raise = function (this: Transitions, ...args) {
     look({ cause: "raise", over: false, above: args[0] });
