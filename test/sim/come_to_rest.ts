@@ -88,12 +88,12 @@ async function helped(parts: RestParts, patient: boolean): Promise<void> {
   const { world, cluster, operator, nemesis, checks, swarm } = parts,
     { leader } = cluster,
     reason = leader.node?.role.readOnly.reason ?? null;
-  // A leader by its command line, which may not lead: whom etcd would let was made a follower, and follows it.
-  const keptOut = reason === "no_lease" && patient && nemesis.demoted;
+  const { restoreLeader = 0, restoreFollower = 0 } = nemesis.injected;
+  // A node that is older than what it once had asks for an operator's word, and who lost the lease before anything was written does.
+  const older = restoreLeader + restoreFollower > 0;
+  // A leader by its command line, which may not lead: whom etcd would let was made a follower, or older, and waits for a word.
+  const keptOut = reason === "no_lease" && patient && (nemesis.demoted || older);
   if (cluster.leaders.length === 0 || keptOut) {
-    const { restoreLeader = 0, restoreFollower = 0 } = nemesis.injected;
-    // A node that is older than what it once had asks for an operator's word, and who lost the lease before anything was written does.
-    const older = restoreLeader + restoreFollower > 0;
     const empty = swarm.authority === "etcd" &&
       cluster.machines.every(({ node }) => node?.storage.log.last.seq === 0);
     if (patient && (nemesis.demoted || older || empty) && !await promoted(parts) && empty) {

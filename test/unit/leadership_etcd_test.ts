@@ -263,3 +263,48 @@ test("where nobody ever had the lease, and all are followers, the first one lead
     assert.equal((await ask(first, put)).status, 201);
   });
 });
+
+test("a node that is older than what it had leads by an operator's word only, also where nobody else may have the lease", async () => {
+  await inQuietWorld({ ...etcdWorld, candidates: [1], required: 1, seed: 22 }, async (own) => {
+    const { world, start, until, ask, network, cluster } = own, etcd = own.etcd as SimEtcd;
+    const [first, second] = cluster.machines as [Machine, Machine];
+    const cut = (name: string, other: string, on: boolean): void => {
+      for (const line of [network.link(name, other), network.link(other, name)]) line.cut = on;
+    };
+    cut(first.name, etcd.machine, true);
+    await start();
+    await until("it follows", () => second.node?.replication.following?.status().connects === 1);
+    cut(first.name, second.name, true); // or the first one would follow it
+    await until(
+      "its candidate is the first to have the lease",
+      () => second.node?.storage.log.last.seq === 1,
+    );
+    first.end("power");
+    second.end("kill");
+    const older = second.disk.image("kill");
+    second.start();
+    await until("it leads in a higher epoch", () => second.node?.storage.log.last.seq === 2);
+    await world.pass(5_000); // until its sidecar says so
+    second.end("kill");
+    const newest = second.disk.image("kill"), rest = { node: newest, mirrors: newest, rest: newest };
+    second.disk.mount(combine({ data: older, ...rest }));
+    cut(second.name, etcd.machine, true);
+    second.start();
+    await until("it has lost its place", () => second.node?.role.kind === "follower");
+    second.end("kill"); // with what it asked as a leader
+    network.heal();
+    for (const machine of [first, second]) machine.start();
+    await world.pass(10_000);
+    assert.equal(writers(cluster), 0);
+    assert.equal(first.node?.role.readOnly.reason, "no_lease");
+    const promote = async (body: string): Promise<string> => {
+      const answer = await ask(second, { method: "POST", path: "/replication/promote", body });
+      return answer.status === 200 ? "ok" : JSON.parse(answer.text).code;
+    };
+    assert.equal(await promote("{}"), "behind_final_position");
+    assert.equal(await promote('{"force":true}'), "ok");
+    await until("the first follows", () => second.observed?.followers().length === 1);
+    assert.equal(writers(cluster), 1);
+    assert.equal((await ask(second, put)).status, 201);
+  });
+});
