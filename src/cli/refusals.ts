@@ -26,7 +26,7 @@ export function commonAdvice({ code, details }: DfdbError, url: string): string 
     case "forbidden":
       return "Give the node's key with --api-key or DFDB_API_KEY.";
     case "no_lease":
-      return "Another node holds the lease, the authority cannot be reached, or this node never met its leader. Force does not go round it.";
+      return "Another node holds the lease, the authority cannot be reached, or this node may lack answered writes or never met its leader. Force does not go round it.";
     case "stale_epoch":
       return "Another node has led since. Look at all nodes with dfdb status, and let this one follow the one that leads.";
     case "closing":
