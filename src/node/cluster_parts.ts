@@ -6,7 +6,7 @@ import { limits } from "../base/limits.ts";
 import type { Claim } from "../cluster/claim.ts";
 import { defaultDatabase } from "../http/needed_scope.ts";
 import type { PeerClaim, StateFields, Welcomed } from "../replication/types.ts";
-import type { Term } from "../storage/log.ts";
+import type { Term, TermRecord } from "../storage/log.ts";
 import type { KnownNode, TakeOver } from "../wire/message.ts";
 import { type Announcer, announcer } from "./announcer.ts";
 import { AutoFailover } from "./auto_failover.ts";
@@ -230,6 +230,14 @@ export class Cluster {
     this.giving.met(claim, asFollower);
     // What the other side of a handover in doubt says is for the handover to judge.
     if (!inDoubt) this.fence.met(claim);
+    if (claim.leads !== null) this.#outdo(claim.leads);
+  }
+
+  /** A leader below this one ends when it is told of this epoch: that has to have an entry, also when nobody writes here. */
+  #outdo({ epoch }: TermRecord): void {
+    const { role: { leadership, readOnly }, storage: { log: { last } } } = this.#parts;
+    if (leadership === null || readOnly.on || this.transitions.promoting) return;
+    if (epoch < leadership.epoch && last.epoch < leadership.epoch) this.transitions.finish();
   }
 
   #onWelcome(welcomed: Welcomed): void {

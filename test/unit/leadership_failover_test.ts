@@ -85,3 +85,22 @@ test("a leader that went above a higher epoch while it was read-only begins its 
     assert.deepEqual(second.node?.storage.log.last, first.node?.storage.log.last);
   });
 });
+
+test("a leader by force ends the one below it when they meet, though nobody has written to it", async () => {
+  await inQuietWorld({ seed: 12, machines: 2, secret: true }, async ({ cluster, start, until, ask }) => {
+    const [first, second] = cluster.machines as [Machine, Machine];
+    await start();
+    assert.equal((await ask(first, put(1))).status, 201);
+    await until("it is there", () => second.node?.storage.log.last.seq === 2);
+    first.end("kill");
+    second.end("kill");
+    Object.assign(second, { command: { role: "leader" }, forceRole: true });
+    second.start();
+    await until("it leads", () => mayWrite(second));
+    assert.equal(second.node?.storage.log.last.epoch, 1, "nobody has written");
+    first.start();
+    await until("it follows", () => first.node?.replication.following?.status().state === "streaming");
+    assert.equal(second.node?.storage.log.last.epoch, 2);
+    assert.deepEqual(first.node?.storage.log.last, second.node?.storage.log.last);
+  });
+});
