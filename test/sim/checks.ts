@@ -4,22 +4,33 @@ import type { Tasks } from "../../src/runtime/workers.ts";
 import type { SnapshotMade, SnapshotOrder } from "../../src/storage/sqlite/make_snapshot.ts";
 import { checkContent, checkConverged } from "./content_check.ts";
 import type { Cluster, Machine } from "./cluster.ts";
+import { DeletionsCheck } from "./deletions_check.ts";
+import { FeedCheck } from "./feed_check.ts";
 import { FollowersCheck } from "./followers_check.ts";
 import { HandoverCheck } from "./handover_check.ts";
 import { History } from "./history.ts";
+import { checkIndexes } from "./index_check.ts";
 import { LeadershipCheck } from "./leadership_check.ts";
 import { LeaseCheck, type Writing } from "./lease_check.ts";
 import { Promises } from "./promises.ts";
-import { checkBehind, checkRead } from "./read_check.ts";
+import { checkBehind, checkRead, checkState } from "./read_check.ts";
 import { Replay } from "./replay.ts";
 import { RescuedCheck } from "./rescued_check.ts";
 import { RetentionCheck } from "./retention_check.ts";
+import { RulesCheck } from "./rules_check.ts";
 import { SimProcess, wallStart } from "./sim_process.ts";
 import type { Swarm } from "./swarm.ts";
 import { SyncCandidates } from "./sync_candidates.ts";
 import type { Begin } from "./transitions_watch.ts";
 import { Troubles } from "./troubles.ts";
-import { type Observed, type ReadSeen, type RefusedRead, Violation, type Write } from "./types.ts";
+import {
+  type Observed,
+  type ReadSeen,
+  type RefusedRead,
+  type StateSeen,
+  Violation,
+  type Write,
+} from "./types.ts";
 import type { World } from "./world.ts";
 import { WrittenTags } from "./written_tags.ts";
 
@@ -33,6 +44,8 @@ export class Checks {
   /** Null: nobody is asked who may lead. */
   readonly leases: LeaseCheck | null;
   readonly handovers: HandoverCheck;
+  /** Null: nobody follows feeds. */
+  readonly feeds: FeedCheck | null;
   readonly troubles: Troubles;
   readonly #now: () => number;
   readonly #candidates = new SyncCandidates();
@@ -42,6 +55,8 @@ export class Checks {
   readonly #followers: FollowersCheck;
   readonly #retention: RetentionCheck;
   readonly #rescued: RescuedCheck;
+  readonly #rules: RulesCheck;
+  readonly #deletions: DeletionsCheck;
   readonly #machineOf = new Map<string, string>();
   readonly #acks = new WeakMap<Observed, number>();
   #untilContent = contentEvery;
@@ -72,10 +87,14 @@ export class Checks {
     // Right after a node took over another history it may show something of the old one.
     history.onRollback(() => this.#untilContent = 0);
     const tags = this.#tags = new WrittenTags(history), replay = this.#replay = new Replay(history);
+    this.#rules = new RulesCheck({ history, replay });
+    const wentBackMs = (): number => backMs(cluster(), now());
+    const deletions = this.#deletions = new DeletionsCheck({ history, replay, wentBackMs });
     this.promises = new Promises({
       history,
       replay,
       tags,
+      deletions,
       // Of whom it has not heard since it started it knows the id alone.
       candidatesOf: (...of) => this.#candidates.during(...of).map((name) => machineOf(name) ?? name),
     });
@@ -83,6 +102,8 @@ export class Checks {
     const rescued = (name: string) => cluster().machine(name).disk.rescued();
     this.#rescued = new RescuedCheck({ history, replay, rescued });
     this.#retention = new RetentionCheck(history);
+    const failures = swarm.faults.failedCommit > 0;
+    this.feeds = swarm.feeds === 0 ? null : new FeedCheck({ history, replay, now, failures });
   }
 
   started(node: Observed): void {
@@ -111,6 +132,7 @@ export class Checks {
     if (observed === null || process === null) return;
     const { log } = observed.storage, before = this.history.tip(machine.name);
     this.history.observe(observed);
+    this.feeds?.look(observed);
     const tip = this.history.tip(machine.name);
     if (tip !== before) this.leadership.holds(machine.name, tip);
     const { logBytesMax, logAgeMs, required } = this.#swarm;
@@ -190,11 +212,16 @@ export class Checks {
 
   written(write: Write, answeredAt: number | null): void {
     this.promises.record(write, answeredAt ?? write.knownAt);
-    if (write.outcome === "promised") this.leases?.promised(write.position);
+    // The answer to one that was sent again says nothing of who led when it was written.
+    if (write.outcome === "promised" && write.repeated !== true) this.leases?.promised(write.position);
   }
 
   read(read: ReadSeen): void {
     checkRead(read, this.#options);
+  }
+
+  saw(seen: StateSeen): void {
+    checkState(seen, this.#options);
   }
 
   behind(refused: RefusedRead): void {
@@ -222,6 +249,7 @@ export class Checks {
   final(leader: Observed, cluster: Cluster): void {
     const nodes = cluster.machines.map(({ observed }) => observed).filter((node) => node !== null);
     checkConverged([leader, ...nodes.filter((node) => node !== leader)], this.#options);
+    this.#count("indexes", checkIndexes(nodes, this.#options));
     this.#acknowledged(cluster);
     for (const machine of cluster.machines) this.ended(machine);
     this.#rescued.final();
@@ -232,6 +260,10 @@ export class Checks {
       mayLack: (tip, entry, confirmed) =>
         this.leadership.mayLack(tip, entry, confirmed && this.leases !== null),
     });
+    this.#deletions.final();
+    for (const [name, count] of Object.entries({ ...this.#rules.counts, ...this.#deletions.counts })) {
+      this.#count(name, count);
+    }
   }
 
   #count(name: string, by = 1): void {
@@ -241,6 +273,15 @@ export class Checks {
   get #options() {
     return { history: this.history, replay: this.#replay, tags: this.#tags };
   }
+}
+
+/** How far clocks went back while a write may have been on its way, ms. */
+function backMs({ machines }: Cluster, now: number): number {
+  let ms = 0;
+  for (const { clock: { wentBack } } of machines) {
+    if (wentBack !== undefined && now - wentBack.at < 30_000) ms += wentBack.ms;
+  }
+  return ms;
 }
 
 /** The process whose event runs, if its node is up. */

@@ -5,14 +5,17 @@ import { ClientMemory, OwnDocument } from "./client_memory.ts";
 import type { ClientWorld } from "./client_world.ts";
 import { RequestMaker } from "./request_maker.ts";
 import { all, getAfter, type Judged, type Request } from "./requests.ts";
+import { wallStart } from "./sim_process.ts";
 import { type Reply, Violation } from "./types.ts";
-import { type RequestKind, requestKinds, thinkMs, type WorkloadOptions } from "./workload.ts";
+import { isExtra, type RequestKind, requestKinds, thinkMs, type WorkloadOptions } from "./workload.ts";
 
 /** What a client did so far. */
 export interface ClientCounts {
   readonly asked: Record<RequestKind, number>;
   /** Writes; an element of a bulk is one. */
   readonly outcomes: Record<Outcome, number>;
+  /** Requests of features, by kind and what was answered: a code, or `done`. */
+  readonly answers: Record<string, number>;
 }
 
 export class Client {
@@ -20,6 +23,7 @@ export class Client {
   readonly counts: ClientCounts = {
     asked: Object.fromEntries(requestKinds.map((kind) => [kind, 0])) as Record<RequestKind, number>,
     outcomes: { promised: 0, kept: 0, refused: 0, unknown: 0 },
+    answers: {},
   };
   readonly #world: ClientWorld;
   readonly #options: WorkloadOptions;
@@ -45,6 +49,7 @@ export class Client {
       draw: this.#draw,
       memory: this.#memory,
       own: this.#own,
+      wallMs: () => wallStart + world.now,
     });
   }
 
@@ -83,6 +88,10 @@ export class Client {
     // What a write that was passed on found, it found elsewhere.
     const reads = world.forwards === true && request.intents.length > 0 ? [] : judged.reads;
     for (const read of reads) world.read({ client, machine, sentAt, knownAt, ...read });
+    const wrote = request.intents.length > 0 || request.writes === true;
+    for (const claim of world.forwards === true && wrote ? [] : judged.claims ?? []) {
+      world.saw?.({ client, machine, sentAt, knownAt, within: wrote, ...claim });
+    }
     if (judged.behind !== undefined) world.behind?.({ client, machine, sentAt, knownAt, ...judged.behind });
     const own = applied ? ownWrite(judged) : null;
     if (own !== null && this.#draw.flip(0.5)) await this.#carryOut(own, machine);
@@ -94,9 +103,11 @@ export class Client {
     try {
       if (reply.kind === "answer") {
         const answer = told(reply.answer);
+        if (isExtra(request.kind)) this.#count(`${request.kind} ${answer.code ?? "done"}`);
         this.#turn(answer.headers.get("x-dfdb-leader"));
         judged = request.judge(answer);
       }
+      judged = this.#maker.repeats.learn(request, judged);
       this.#memory.learn(judged);
       if (request.kind === "own") this.#own.learn(judged);
     } catch (thrown) {
@@ -110,17 +121,23 @@ export class Client {
     return judged;
   }
 
+  #count(name: string): void {
+    this.counts.answers[name] = (this.counts.answers[name] ?? 0) + 1;
+  }
+
   /** Goes to the leader that a node named, by chance. */
   #turn(leader: string | null): void {
     if (leader === null || !this.#draw.flip(this.#options.followHint)) return;
     this.#next = this.#world.machines().find((machine) => this.#world.url(machine) === leader) ?? null;
   }
 
-  #machineFor({ kind, intents }: Request): string {
+  #machineFor({ kind, intents, writes }: Request): string {
     const world = this.#world, draw = this.#draw, machines = world.machines(), leader = world.leader();
     const others = machines.filter((machine) => machine !== leader);
     if (kind === "misdirected" && others.length > 0) return draw.pick(others);
-    if (draw.flip(intents.length === 0 ? this.#options.followerReads : this.#options.wander)) {
+    if (
+      draw.flip(intents.length === 0 && writes !== true ? this.#options.followerReads : this.#options.wander)
+    ) {
       return draw.pick(machines);
     }
     const next = this.#next ?? leader;
@@ -133,6 +150,7 @@ export class Client {
 function ownWrite({ writes: [write, more] }: Judged): Request | null {
   const document = write?.documents[0];
   if (write === undefined || more !== undefined || document === undefined) return null;
+  if (document.collection.startsWith("_")) return null; // nobody reads there
   const { position } = write, { collection, id } = document;
   return position === null || id === null ? null : getAfter({ collection, id }, position);
 }

@@ -1,6 +1,6 @@
 /** What a client has around it; the simulator implements it, tests fake it. */
 import type { Chance } from "./chance.ts";
-import type { Ask, ReadSeen, RefusedRead, Reply, Violation, Write } from "./types.ts";
+import type { Ask, ReadSeen, RefusedRead, Reply, StateSeen, Violation, Write } from "./types.ts";
 
 export interface ClientWorld {
   /** Virtual ms. */
@@ -23,6 +23,8 @@ export interface ClientWorld {
   read(read: ReadSeen): void;
   /** A read that was to be of a position, or of a later one, was refused. */
   behind?(refused: RefusedRead): void;
+  /** What an answer says of the state that it was given in. */
+  saw?(seen: StateSeen): void;
   /** An answer that can never be. */
   unexpected(violation: Violation): void;
 }

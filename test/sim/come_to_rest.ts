@@ -2,6 +2,7 @@
 import type { Checks } from "./checks.ts";
 import type { Client } from "./client.ts";
 import type { Cluster, Machine } from "./cluster.ts";
+import type { FeedClient } from "./feed_client.ts";
 import type { Nemesis } from "./nemesis.ts";
 import type { OperationParts } from "./operations.ts";
 import type { Operator } from "./operator.ts";
@@ -20,6 +21,7 @@ export interface RestParts {
   readonly operator: Operator;
   readonly operation: OperationParts;
   readonly clients: readonly Client[];
+  readonly feeds: readonly FeedClient[];
   readonly swarm: Swarm;
 }
 
@@ -27,7 +29,8 @@ export interface RestParts {
 const boundMs = 180_000;
 
 export async function comeToRest(parts: RestParts): Promise<void> {
-  const { world, cluster, etcd, checks, nemesis, clients, swarm } = parts;
+  const { world, cluster, etcd, checks, nemesis, clients, feeds, swarm } = parts;
+  for (const feed of feeds) feed.peace();
   await reached(world, "operations end", () => !nemesis.operating);
   nemesis.stop();
   // Who is about to end is no node that rests: what it has to do before may take longer than all that follows.
@@ -41,15 +44,35 @@ export async function comeToRest(parts: RestParts): Promise<void> {
   for (const client of clients) client.stop();
   await reached(world, "all clients are answered", () => clients.every(({ running }) => !running));
   const rests = (): boolean => cluster.leaders.length === 1 && equal(cluster, world);
-  // A lease that ran while etcd stood still may end after the world seemed to rest, and who stood still may have had a write before
-  // it of a client that gave up long ago.
+  // A lease that ran while etcd stood still may end after the world seemed to rest; documents whose time comes still go; and who stood
+  // still may have had a write before it of a client that gave up long ago.
   for (let tries = 0; tries === 0 || (!rests() && tries < 5); tries++) {
     await settled(parts, rests);
     // Long enough for an acknowledgement of the last entry.
     await world.pass(2 * swarm.heartbeatMs + 1_000);
   }
+  if (swarm.workload.features.ttl) await expired(parts, rests);
   checks.final(cluster.leader.observed as Observed, cluster);
+  for (const feed of feeds) {
+    feed.rests();
+    feed.stop();
+  }
   for (const machine of [...cluster.followers, cluster.leader]) await stopped(world, machine, nemesis);
+}
+
+/** Waits until nothing was deleted for some seconds, and all know of it. */
+async function expired({ world, cluster, swarm }: RestParts, rests: () => boolean): Promise<void> {
+  const quietMs = 3_000 + 2 * swarm.heartbeatMs;
+  let end = "", since = world.now;
+  const quiet = (): boolean => {
+    const last = cluster.leader.node?.storage.log.last, now = `${last?.epoch} ${last?.seq}`;
+    if (now !== end || !rests()) since = world.now;
+    end = now;
+    return world.now - since >= quietMs;
+  };
+  // Looked at often enough, also when nothing happens.
+  for (let looks = 0; !quiet() && looks < boundMs / 200; looks++) await world.pass(200);
+  await reached(world, "nothing more expires", rests);
 }
 
 /** All hold what the leader holds, and none stands still: who does may have a write before it. */

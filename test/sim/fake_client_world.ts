@@ -1,12 +1,13 @@
 /** A world for tests of clients: whoever makes it answers their requests. */
 import { chance } from "./chance.ts";
 import type { ClientWorld } from "./client_world.ts";
-import type { Ask, ReadSeen, Reply, Violation, Write } from "./types.ts";
+import type { Ask, ReadSeen, Reply, StateSeen, Violation, Write } from "./types.ts";
 
 export interface FakeClientWorld extends ClientWorld {
   readonly asked: { readonly url: string; readonly ask: Ask }[];
   readonly writes: Write[];
   readonly reads: ReadSeen[];
+  readonly states: StateSeen[];
   readonly violations: Violation[];
 }
 
@@ -23,11 +24,13 @@ export function fakeClientWorld(
 ): FakeClientWorld {
   let now = 0;
   const asked: FakeClientWorld["asked"] = [], writes: Write[] = [], reads: ReadSeen[] = [];
+  const states: StateSeen[] = [];
   const violations: Violation[] = [];
   return {
     asked,
     writes,
     reads,
+    states,
     violations,
     get now() {
       return now;
@@ -48,6 +51,7 @@ export function fakeClientWorld(
     required: () => required,
     written: (write) => void writes.push(write),
     read: (read) => void reads.push(read),
+    saw: (seen) => void states.push(seen),
     unexpected: (violation) => void violations.push(violation),
   };
 }

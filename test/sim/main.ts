@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import type { RuntimeName } from "../tool/runtime_binary.ts";
 import { runtimeNames } from "../tool/runtime_binary.ts";
 import { runJobs } from "./jobs.ts";
-import { plantNames } from "./plants.ts";
+import { plantNames, plants } from "./plants.ts";
 import { plantsTable } from "./plants_table.ts";
 import { type SeedResult, Sums } from "./result.ts";
 import { runSeed } from "./run_seed.ts";
@@ -56,7 +56,13 @@ function whole(name: string, text: string, min: number): number {
 
 const seed = values.seed === undefined ? randomInt(1_000_000_000) : whole("seed", values.seed, 0);
 const runs = values.runs === undefined ? null : whole("runs", values.runs, 1);
-const options = { plant: values.plant ?? null, hash: values.hash, keep: values.keep };
+const options = {
+  plant: values.plant ?? null,
+  hash: values.hash,
+  keep: values.keep,
+  // As it is looked for (`plants_table.ts`).
+  plain: values.plant !== undefined && plants[values.plant]?.features !== true,
+};
 
 /** In this process, one JSON line a seed. */
 async function child(): Promise<number> {

@@ -309,6 +309,7 @@ export class Nemesis {
     const { clock } = this.#draw.pick(this.#parts.cluster.machines);
     const ms = this.#draw.pick([1_000, 60_000, 86_400_000]) * this.#draw.between(-1, 1);
     clock.wallOffsetMs += ms;
+    if (ms < 0) clock.wentBack = { at: this.#parts.world.now, ms: -ms };
     return true;
   }
 

@@ -161,7 +161,7 @@ export class Operator {
       "unknown";
   }
 
-  /** Checksums at `at` (default: now); null: refused, cut off, or no answer. Wrong counts are a violation. */
+  /** Checksums at `at` (default: now); null: refused, cut off, or no answer. Wrong counts and indexes are violations. */
   async checksums(machine: string, at?: string): Promise<Checksums | null> {
     const path = at === undefined ? "/verify" : `/verify?at=${at}`;
     return await this.#look(machine, { method: "GET", path }, (answer) => {
@@ -254,13 +254,15 @@ function checksumsOf(answer: Answer): Checksums | null {
   check(lines.every(isObject) && isObject(first) && isObject(last), wrong);
   placeOf(first["position"]);
   if (last["done"] !== true) return null;
-  const collections = lines.slice(1, -1) as readonly Json[];
-  const { documents, checksum, wrongCounts } = last;
+  const found = lines.slice(1, -1) as readonly Json[];
+  const collections = found.filter((line) => "collection" in line && !("index" in line));
+  const { documents, checksum, wrongCounts, wrongIndexes } = last;
   check(last["collections"] === collections.length && typeof checksum === "string", wrong);
   check(
     wrongCounts === 0 && collections.every(({ count, keptCount }) => count === keptCount) &&
       documents === collections.reduce((sum, { count }) => sum + Number(count), 0),
     () => `a count that was kept is not the real one: ${answer.text.slice(0, 1_000)}`,
   );
+  check(wrongIndexes === 0, () => `an index is not what its documents say: ${answer.text.slice(0, 1_000)}`);
   return { position: first["position"] as string, collections, documents: documents as number, checksum };
 }

@@ -102,23 +102,33 @@ test("status and readiness", async () => {
 test("checksums, holds and the log", async () => {
   const line = (value: unknown): string => `${JSON.stringify(value)}\n`;
   const head = line({ position: at }), one = { collection: "o", count: 2, keptCount: 2, checksum: "ab" };
-  const last = { done: true, collections: 1, documents: 2, checksum: "cd", wrongCounts: 0 };
+  const last = {
+    done: true,
+    collections: 1,
+    documents: 2,
+    checksum: "cd",
+    wrongCounts: 0,
+    indexes: 1,
+    wrongIndexes: 0,
+  };
+  const index = { index: "by_n", collection: "o", entries: 2, keptEntries: null, missing: 0, tooMany: 0 };
   const stream = (text: string): Reply => answered(200, text, { "content-type": "application/x-ndjson" });
   const replies: readonly Reply[] = [
-    stream(`${head}\n${line(one)}${line(last)}`),
+    stream(`${head}\n${line(one)}${line(index)}${line(last)}`),
     stream(head + line(one)),
     stream(head + line({ error: "ended", code: "closing" })),
     failed(409, "position_lost"),
     lost,
     stream(head + line({ ...one, keptCount: 3 }) + line(last)),
     stream(head + line(one) + line({ ...last, wrongCounts: 1 })),
+    stream(head + line(one) + line({ ...last, wrongIndexes: 1 })),
     stream("nonsense"),
   ];
   const { values, violations, paths } = await each(replies, (to) => to.checksums("n1", at));
   const whole = { position: at, collections: [one], documents: 2, checksum: "cd" };
   assert.deepEqual([values, violations, paths], [
-    [whole, null, null, null, null, null, null, null],
-    3,
+    [whole, null, null, null, null, null, null, null, null],
+    4,
     [`GET /verify?at=${at}`],
   ]);
   const hold = await each([answered(200, { position: at }), lost], (to) => to.hold("n1", 2));

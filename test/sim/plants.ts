@@ -1,5 +1,8 @@
 /** Mistakes that can be planted into the code under test, to see the checkers find them. Nothing outside the tests knows of them. */
+import { featurePlants } from "./plants/feature_plants.ts";
+import { feedPlants } from "./plants/feed_plants.ts";
 import { historyPlants } from "./plants/history_plants.ts";
+import { indexPlants } from "./plants/index_plants.ts";
 import { leadershipPlants } from "./plants/leadership_plants.ts";
 import { leasePlants } from "./plants/lease_plants.ts";
 import { logPlants } from "./plants/log_plants.ts";
@@ -17,6 +20,9 @@ export const plants: Readonly<Record<string, Plant>> = {
   ...writePlants,
   ...readPlants,
   ...historyPlants,
+  ...featurePlants,
+  ...feedPlants,
+  ...indexPlants,
   ...logPlants,
   ...leadershipPlants,
   ...leasePlants,

@@ -14,7 +14,8 @@ export interface Caught {
  */
 export async function caughtBy(plant: string, firstSeed: number, seeds: number): Promise<Caught | null> {
   for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
-    const options = { hash: false, keep: false, trace: null };
+    const plain = plants[plant]?.features !== true,
+      options = { hash: false, keep: false, trace: null, plain };
     const { violation } = await runSeed(seed, { ...options, plant });
     if (violation === null) continue;
     const clean = await runSeed(seed, { ...options, plant: null });

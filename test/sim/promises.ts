@@ -1,13 +1,17 @@
 /** Holds what clients were told of their writes against the history, word for word as GUARANTEES.md has it. */
-import type { Delete, Put } from "../../src/document/operation.ts";
+import { utf8Text } from "../../src/base/bytes.ts";
+import type { Delete, Operation, Put } from "../../src/document/operation.ts";
+import type { DeletionsCheck } from "./deletions_check.ts";
 import type { History } from "./history.ts";
 import type { Entry } from "./history_tree.ts";
 import { ancestorAt, contains, parentOf, tokenOf } from "./history_tree.ts";
+import { compared } from "./models.ts";
 import type { Replay } from "./replay.ts";
 import type { RescuedTail } from "./rescued_check.ts";
+import { type Json, rememberedName, sameJson, settingsName, State } from "./state.ts";
 import type { AnsweredEntry } from "./sync_candidates.ts";
 import { type Observed, Violation, type Write, type WrittenDocument } from "./types.ts";
-import { tagOf, type WrittenTags } from "./written_tags.ts";
+import { shared, tagOf, type WrittenTags } from "./written_tags.ts";
 
 export interface PromisesOptions {
   readonly history: History;
@@ -15,6 +19,8 @@ export interface PromisesOptions {
   readonly tags: WrittenTags;
   /** Machines that may take over and had to be among those that held the entry that `machine` answered. */
   readonly candidatesOf?: (machine: string, entry: AnsweredEntry) => readonly string[];
+  /** Is told what clients asked to be deleted. */
+  readonly deletions?: DeletionsCheck;
 }
 
 /** How the world ended. */
@@ -42,6 +48,8 @@ export class Promises {
   readonly #options: PromisesOptions;
   readonly #kept: Kept[] = [];
   readonly #unknown: Write[] = [];
+  /** Names of indexes that were refused to be made. */
+  readonly #refusedIndexes: Write[] = [];
 
   constructor(options: PromisesOptions) {
     this.#options = options;
@@ -59,6 +67,7 @@ export class Promises {
       case "kept":
         return this.#keep(write, answeredAt);
       case "refused":
+        if (write.index !== undefined && write.index.made !== null) this.#refusedIndexes.push(write);
         for (const { tag } of write.documents) {
           if (tag !== null) {
             this.#options.tags.refuse(tag, `by ${write.machine} at ${write.knownAt.toFixed(2)}`);
@@ -67,6 +76,7 @@ export class Promises {
         return;
       case "unknown":
         this.#unknown.push(write);
+        this.#options.deletions?.asked(write);
     }
   }
 
@@ -83,11 +93,18 @@ export class Promises {
       if (!this.#isAccountedFor(entry, rescued)) throw broken(write, `${where}, nor is it in a rescue file`);
     }
     for (const write of this.#unknown) this.#checkUnknown(write);
+    for (const write of this.#refusedIndexes) {
+      const entry = this.#options.replay.madeBy(write.index?.name ?? "");
+      if (entry !== null) {
+        throw broken(write, `index ${write.index?.name} was refused, and ${tokenOf(entry)} makes it`);
+      }
+    }
   }
 
   #keep(write: Write, answeredAt: number): void {
     const entry = this.#entryOf(write);
-    if (entry === null) return; // nothing tells deletions apart
+    if (entry === null) return this.#options.deletions?.asked(write); // nothing tells deletions apart
+    this.#options.deletions?.made(entry);
     const writer = write.forwarded === true
       ? this.#options.history.writerOf(entry.run) ?? write.machine
       : write.machine;
@@ -95,8 +112,9 @@ export class Promises {
     if (write.applied === true && !entry.heldAt.has(write.machine)) {
       throw broken(write, `${tokenOf(entry)} was never on ${write.machine}, which said that it is`);
     }
-    if (write.drops === undefined) this.#compare(write, entry);
-    else this.#checkDrop(write, entry, write.drops);
+    if (write.drops !== undefined) this.#checkDrop(write, entry, write.drops);
+    else if (write.index !== undefined) this.#checkIndex(write, entry, write.index);
+    else this.#compare(write, entry);
     if (write.outcome === "promised" && write.required > 0) {
       this.#checkReplicas(write, entry, { writer, answeredAt });
     }
@@ -113,20 +131,19 @@ export class Promises {
     }
     const tag = documents.find((document) => document.tag !== null)?.tag ?? null;
     if (tag === null) return null;
-    const entry = tags.entry(tag);
+    // One that was repeated is in the history of who answered it last.
+    const entry = tags.entries(tag).findLast(({ heldAt }) => heldAt.has(write.machine)) ?? tags.entry(tag);
+    // A statement that changed no document wrote nothing that has it; what is remembered of it has no tag.
+    if (entry === null && tag.endsWith(shared)) return null;
     if (entry === null) throw broken(write, `no entry has ${tag}`);
     return entry;
   }
 
   /** The entry consists of exactly these changes. */
   #compare(write: Write, entry: Entry): void {
-    const { replay } = this.#options;
+    const { replay } = this.#options, own = this.#ownOf(write, entry);
     const changes = new Map<string, Change>();
-    for (const operation of entry.operations) {
-      if (operation.kind === "createCollection") continue;
-      if (operation.kind !== "put" && operation.kind !== "delete") {
-        throw broken(write, `${tokenOf(entry)} holds an operation of kind ${operation.kind}`);
-      }
+    for (const operation of own) {
       const name = replay.everNameAt(entry, operation.collection) ?? "";
       changes.set(keyOf(name, operation.id), operation);
     }
@@ -135,7 +152,57 @@ export class Promises {
       const change = this.#changeOf(write, entry, { document, changes });
       if (change !== null) unmatched.delete(change);
     }
+    if (write.model !== undefined) return this.#checkModel(write, entry, own);
     for (const { id } of unmatched) throw broken(write, `${tokenOf(entry)} changes ${id}, too`);
+  }
+
+  /** The changes of documents; what is remembered of the request is looked at and left out. */
+  #ownOf(write: Write, entry: Entry): readonly Change[] {
+    const { replay } = this.#options,
+      own: Change[] = [],
+      setsTtl = write.documents[0]?.id?.endsWith("/ttl") === true;
+    let note: Change | null = null;
+    for (const operation of entry.operations) {
+      if (operation.kind === "createCollection" || (setsTtl && isTtlIndex(operation))) continue;
+      if (operation.kind !== "put" && operation.kind !== "delete") {
+        throw broken(write, `${tokenOf(entry)} holds an operation of kind ${operation.kind}`);
+      }
+      if (replay.everNameAt(entry, operation.collection) === rememberedName) note = operation;
+      else own.push(operation);
+    }
+    this.#checkNote(write, entry, note);
+    return own;
+  }
+
+  /** With a key the answer is part of the entry, to the letter; without one there is none. */
+  #checkNote({ once, ...write }: Write, entry: Entry, note: Change | null): void {
+    if (once === undefined) {
+      if (note !== null) throw broken(write, `${tokenOf(entry)} remembers ${note.id}`);
+      return;
+    }
+    if (note?.kind !== "put" || note.id !== once.key) {
+      throw broken(write, `${tokenOf(entry)} does not remember ${once.key}`);
+    }
+    const { status, body } = JSON.parse(utf8Text(note.body)) as Json, { answer } = once;
+    if (answer === null || (answer.status === status && answer.text === body)) return;
+    throw broken(
+      write,
+      `${tokenOf(entry)} remembers ${String(body).slice(0, 300)}, the answer was ${
+        answer.text.slice(0, 300)
+      }`,
+    );
+  }
+
+  #checkModel(write: Write, entry: Entry, own: readonly Change[]): void {
+    const { replay } = this.#options, before = new State(replay, parentOf(entry) as Entry);
+    const expected = write.model?.(before) ?? [];
+    const found = own.map((change) => ({
+      collection: replay.everNameAt(entry, change.collection) ?? "",
+      id: change.id,
+      json: change.kind === "put" ? JSON.parse(utf8Text(change.body)) as Json : null,
+    }));
+    const wrong = typeof expected === "string" ? expected : compared(found, expected);
+    if (wrong !== null) throw broken(write, `${tokenOf(entry)}: ${wrong}`);
   }
 
   /** The change of one document; null: it was to be deleted and there was none. */
@@ -166,26 +233,46 @@ export class Promises {
     throw broken(write, `${tokenOf(entry)} replaced ${etag} of ${collection}/${id}, not ${write.ifMatch}`);
   }
 
+  /** The collection, and what was set for it. */
   #checkDrop(write: Write, entry: Entry, collection: string): void {
-    const [operation, more] = entry.operations;
-    const name = operation?.kind === "dropCollection" && more === undefined
-      ? this.#options.replay.nameAt(parentOf(entry) as Entry, operation.collection)
-      : null;
+    const { replay } = this.#options,
+      before = parentOf(entry) as Entry,
+      [operation, ...settings] = entry.operations;
+    const name = operation?.kind === "dropCollection" ? replay.nameAt(before, operation.collection) : null;
     if (name?.toLowerCase() !== collection.toLowerCase()) {
       throw broken(write, `${tokenOf(entry)} does not drop ${collection}`);
     }
+    const expected = (["schema", "ttl"] as const).map((kind) => `${collection.toLowerCase()}/${kind}`)
+      .filter((id) => replay.valueAt(before, settingsName, id) !== null);
+    const found = settings.map((one) =>
+      one.kind === "delete" && replay.everNameAt(entry, one.collection) === settingsName ? one.id : one.kind
+    );
+    if (!sameJson(found, expected)) {
+      throw broken(write, `${tokenOf(entry)} drops the settings ${found.join()}, not ${expected.join()}`);
+    }
+  }
+
+  #checkIndex(write: Write, entry: Entry, { collection, name, made }: NonNullable<Write["index"]>): void {
+    const [operation, more] = entry.operations, expected = made === null ? "dropIndex" : "createIndex";
+    const own = operation?.kind === expected && more === undefined ? operation : null;
+    const of = own === null ? null : this.#options.replay.nameAt(entry, own.collection);
+    const same = own !== null && of?.toLowerCase() === collection.toLowerCase() && own.name === name &&
+      (own.kind === "dropIndex" || sameJson(made, { unique: own.unique, paths: own.paths }));
+    if (!same) throw broken(write, `${tokenOf(entry)} is no ${expected} of ${name}`);
   }
 
   /** All of it or nothing; that nothing is there twice was seen with each entry. */
   #checkUnknown(write: Write): void {
     const { tags } = this.#options;
-    const entries = write.documents.flatMap(({ tag }) => tag === null ? [] : [tags.entry(tag)]);
-    const [first = null] = entries;
-    if (entries.some((entry) => entry !== first)) {
-      const found = entries.map((entry) => entry === null ? "nowhere" : tokenOf(entry));
+    const all = write.documents.flatMap(({ tag }) => tag === null ? [] : [tags.entries(tag)]);
+    const [first = []] = all;
+    if (
+      all.some((entries) => entries.length !== first.length || entries.some((entry, i) => entry !== first[i]))
+    ) {
+      const found = all.map((entries) => entries.length === 0 ? "nowhere" : entries.map(tokenOf).join("+"));
       throw broken(write, `it was carried out in part: ${found.join(", ")}`);
     }
-    if (first !== null) this.#compare(write, first);
+    for (const entry of first) this.#compare(write, entry);
   }
 
   /** It is rescued, or a machine still has it, or the disk of one that had it was made older from outside. */
@@ -223,12 +310,17 @@ export class Promises {
   }
 }
 
+/** The index of another field goes with the setting that names it. */
+function isTtlIndex(operation: Operation): boolean {
+  return operation.kind === "dropIndex" && operation.name === "_ttl";
+}
+
 function keyOf(collection: string, id: string): string {
   return `${collection.toLowerCase()}/${id}`;
 }
 
 function broken(
-  { machine, outcome, position, sentAt, knownAt, documents, drops }: Write,
+  { machine, outcome, position, sentAt, knownAt, documents, drops, index }: Write,
   what: string,
 ): Violation {
   const names = documents.slice(0, 5).map(({ collection, id, tag }) =>
@@ -241,7 +333,11 @@ function broken(
       knownAt.toFixed(2)
     }, ` +
       `position ${position ?? "not told"}: ${
-        drops === undefined ? names.join(", ") + more : `drops ${drops}`
+        drops !== undefined
+          ? `drops ${drops}`
+          : index !== undefined
+          ? `index ${index.name}`
+          : names.join(", ") + more
       }`,
   );
 }

@@ -1,8 +1,9 @@
 /** What clients read must have been the state of that node at some time while they asked. */
 import type { History } from "./history.ts";
-import { contains, type Entry, tokenOf } from "./history_tree.ts";
+import { contains, entriesAfter, type Entry, parentOf, tokenOf } from "./history_tree.ts";
 import type { Replay } from "./replay.ts";
-import { type ReadSeen, type RefusedRead, Violation } from "./types.ts";
+import { State } from "./state.ts";
+import { type ReadSeen, type RefusedRead, type StateSeen, Violation } from "./types.ts";
 import type { WrittenTags } from "./written_tags.ts";
 
 export interface ReadCheckOptions {
@@ -38,6 +39,32 @@ export function checkRead(read: ReadSeen, { history, replay, tags }: ReadCheckOp
   );
 }
 
+/** What was seen must hold of a state that the machine had meanwhile; a write sees those between the entries of one commit, too. */
+export function checkState(
+  { client, machine, what, holds, within, sentAt, knownAt }: StateSeen,
+  { history, replay }: Pick<ReadCheckOptions, "history" | "replay">,
+): void {
+  const tips = history.tipsBetween(machine, sentAt, knownAt);
+  const entries = within ? allBetween(tips) : tips;
+  if (entries.some((entry) => holds(new State(replay, entry)))) return;
+  throw new Violation(
+    "states",
+    `${client} was told by ${machine} between ${sentAt.toFixed(2)} and ${knownAt.toFixed(2)}: ${what}; ` +
+      `that was never so from ${tokenOf(tips[0] as Entry)} to ${tokenOf(tips.at(-1) as Entry)}`,
+  );
+}
+
+/** With the entries in between: what a write finds may be overtaken in its own commit. */
+function allBetween(tips: readonly Entry[]): readonly Entry[] {
+  const all: Entry[] = [];
+  for (const tip of tips) {
+    const before = all.at(-1);
+    if (before === undefined) all.push(tip);
+    else all.push(...(contains(tip, before) ? entriesAfter(tip, before) : [parentOf(tip) ?? tip, tip]));
+  }
+  return all;
+}
+
 /** A machine that holds a position all the time does not refuse to read at it. */
 export function checkBehind(
   { client, machine, position, code, sentAt, knownAt }: RefusedRead,
@@ -60,7 +87,7 @@ function entrySeen(
 ): Entry {
   const entry = history.byToken(etag), writer = tags.entry(tag);
   if (entry === null) throw wrong(read, "no node ever had an entry of this etag");
-  if (writer === entry) return entry;
+  if (tags.entries(tag).includes(entry)) return entry;
   throw wrong(read, `the document was written by ${writer === null ? "no entry" : tokenOf(writer)}`);
 }
 

@@ -1,8 +1,11 @@
 /** What the documents are at any entry of the history: each document's versions, told apart by the branch that they are on. */
 import type {
   CreateCollection,
+  CreateIndex,
   Delete,
   DropCollection,
+  DropIndex,
+  IndexDefinition,
   Operation,
   Put,
 } from "../../src/document/operation.ts";
@@ -16,6 +19,8 @@ export interface Version {
   readonly entry: Entry;
   readonly body: Uint8Array | null;
   readonly createdMs: number;
+  /** Once somebody has asked for it. */
+  value?: Value;
 }
 
 /** A document at some entry. */
@@ -44,6 +49,15 @@ interface CollectionEvent {
   readonly name: string | null;
 }
 
+/** An index at some entry. */
+export type IndexAt = IndexDefinition;
+
+/** An index came, or, with `index` null, went. */
+interface IndexEvent {
+  readonly entry: Entry;
+  readonly index: IndexAt | null;
+}
+
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 export class Replay {
@@ -52,6 +66,8 @@ export class Replay {
   readonly #documents = new Map<number, Map<string, Version[]>>();
   /** Numbers that a name ever had, in lower case. */
   readonly #numbers = new Map<string, Set<number>>();
+  /** By collection, and name in lower case. */
+  readonly #indexes = new Map<number, Map<string, IndexEvent[]>>();
 
   /** Follows `history` from its beginning. A change that does not fit is a violation of `replay`. */
   constructor(history: History) {
@@ -73,14 +89,38 @@ export class Replay {
     for (const number of this.#events.keys()) {
       const name = this.nameAt(tip, number);
       if (name === null) continue;
-      const documents = new Map<string, Value>();
-      for (const [id, versions] of this.#documents.get(number) ?? []) {
-        const version = latest(versions, tip), value = version === null ? null : valueOf(version);
-        if (value !== null) documents.set(id, value);
-      }
-      collections.set(name, { number, name, documents });
+      collections.set(name, { number, name, documents: this.valuesAt(tip, number) });
     }
     return collections;
+  }
+
+  /** The documents of one collection at `tip`, by id. */
+  valuesAt(tip: Entry, number: number): ReadonlyMap<string, Value> {
+    const documents = new Map<string, Value>();
+    for (const [id, versions] of this.#documents.get(number) ?? []) {
+      const version = latest(versions, tip), value = version === null ? null : valueOf(version);
+      if (value !== null) documents.set(id, value);
+    }
+    return documents;
+  }
+
+  /** The entry that made an index of this name anywhere; null: none did. */
+  madeBy(name: string): Entry | null {
+    for (const indexes of this.#indexes.values()) {
+      const made = indexes.get(name.toLowerCase())?.find(({ index }) => index !== null);
+      if (made !== undefined) return made.entry;
+    }
+    return null;
+  }
+
+  /** The indexes of a collection at `tip`. */
+  indexesAt(tip: Entry, number: number): readonly IndexAt[] {
+    const found: IndexAt[] = [];
+    for (const events of this.#indexes.get(number)?.values() ?? []) {
+      const index = latest(events, tip)?.index ?? null;
+      if (index !== null) found.push(index);
+    }
+    return found;
   }
 
   /** Number of the collection that has this name, in any case, at `tip`; null: none. */
@@ -121,6 +161,9 @@ export class Replay {
         return this.#create(entry, operation);
       case "dropCollection":
         return this.#drop(entry, operation);
+      case "createIndex":
+      case "dropIndex":
+        return this.#index(entry, operation);
     }
   }
 
@@ -157,6 +200,23 @@ export class Replay {
     }
     this.#events.get(collection)?.push({ entry, name: null });
   }
+
+  #index(entry: Entry, operation: CreateIndex | DropIndex): void {
+    const { kind, collection, name } = operation;
+    if (this.nameAt(entry, collection) === null) {
+      throw misfit(entry, `it changes index ${name} of collection ${collection}, which does not exist`);
+    }
+    const events = valueIn(
+      valueIn(this.#indexes, collection, () => new Map<string, IndexEvent[]>()),
+      name.toLowerCase(),
+      () => [],
+    );
+    const isThere = (latest(events, entry)?.index ?? null) !== null;
+    if (isThere === (kind === "createIndex")) {
+      throw misfit(entry, `${kind} ${name}: it ${isThere ? "exists" : "does not exist"}`);
+    }
+    events.push({ entry, index: kind === "createIndex" ? operation : null });
+  }
 }
 
 /** The newest one that is in the history of `tip`. */
@@ -164,10 +224,11 @@ function latest<Event extends { readonly entry: Entry }>(events: readonly Event[
   return events.findLast(({ entry }) => contains(tip, entry)) ?? null;
 }
 
-function valueOf({ entry, body, createdMs }: Version): Value | null {
+function valueOf(version: Version): Value | null {
+  const { entry, body, createdMs } = version;
   if (body === null) return null;
   const { seq, wallMs } = entry;
-  return { body: decoder.decode(body), entry, seq, createdMs, modifiedMs: wallMs };
+  return version.value ??= { body: decoder.decode(body), entry, seq, createdMs, modifiedMs: wallMs };
 }
 
 function valueIn<Key, Item>(map: Map<Key, Item>, key: Key, make: () => Item): Item {

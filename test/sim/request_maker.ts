@@ -1,16 +1,21 @@
 /** Draws what a client asks next. */
+import { atomicBulk } from "./atomic_requests.ts";
 import { bad } from "./bad_requests.ts";
-import { members, sent } from "./bodies.ts";
+import { fields, members, sent } from "./bodies.ts";
 import type { Element } from "./bulk_requests.ts";
 import { bulk } from "./bulk_requests.ts";
 import type { Chance } from "./chance.ts";
 import type { ClientMemory, OwnDocument } from "./client_memory.ts";
+import { FeatureRequests } from "./feature_requests.ts";
+import { Repeats, underKey } from "./repeats.ts";
 import type { Content, Demand, Request, Target } from "./requests.ts";
 import { count, drop, get, insert, list, put, remove } from "./requests.ts";
+import { ruleCodes, underRules } from "./rule_refusals.ts";
 import type { Operation } from "./transaction_requests.ts";
 import { transaction } from "./transaction_requests.ts";
 import type { RequestKind, WorkloadOptions } from "./workload.ts";
 import { bodyBytes, collectionNames, sharedIds, weighted } from "./workload.ts";
+import { repeatable } from "./written_tags.ts";
 
 export interface MakerParts {
   /** Its tags begin with it. */
@@ -19,7 +24,20 @@ export interface MakerParts {
   readonly draw: Chance;
   readonly memory: ClientMemory;
   readonly own: OwnDocument;
+  /** About what the clock of a node says. */
+  readonly wallMs: () => number;
 }
+
+/** Kinds that may have an Idempotency-Key; as the others are not sent by POST, or not remembered. */
+const once: ReadonlySet<RequestKind> = new Set([
+  "insert",
+  "bulk",
+  "atomic",
+  "transaction",
+  "searching",
+  "conditional",
+  "sql",
+]);
 
 /** Elements of a bulk that fail alone, without `_id` or tag. */
 const badElements: readonly Exclude<Element, { readonly tag: string }>[] = [
@@ -31,14 +49,29 @@ const badElements: readonly Exclude<Element, { readonly tag: string }>[] = [
   { bad: "reserved_id", text: '{"_id":"bulk"}' },
 ];
 
+/** How often an element of a bulk fails, in one or another, and has an id that may be there: where one spoils all, seldom. */
+const each = { failing: [0, 0, 0.2], named: 0.4 }, whole = { failing: [0, 0, 0, 0.1], named: 0.04 };
+
 export class RequestMaker {
   readonly #parts: MakerParts;
   readonly #collections: readonly string[];
   readonly #ids: readonly string[];
+  /** Those that have a key. */
+  readonly repeats: Repeats;
+  readonly #features: FeatureRequests;
   #number = 0;
 
   constructor(parts: MakerParts) {
     this.#parts = parts;
+    this.repeats = new Repeats(parts.draw);
+    this.#features = new FeatureRequests({
+      ...parts,
+      target: () => this.#known(this.#target()),
+      content: (tag, id) => this.#content(tag, id),
+      demand: (target) => this.#demand(target),
+      elements: (tag) => this.#elements(tag, whole),
+      operations: (tag) => this.#operations(tag),
+    });
     this.#collections = collectionNames(parts.options);
     this.#ids = sharedIds(parts.options);
   }
@@ -49,7 +82,19 @@ export class RequestMaker {
   }
 
   make(kind: RequestKind): Request {
-    const { draw, own } = this.#parts, tag = `${this.#parts.name}-${++this.#number}`;
+    const { draw, options: { features } } = this.#parts;
+    const again = kind === "repeat" ? this.repeats.next() : null;
+    if (again !== null) return again;
+    const wanted = kind === "repeat" ? "insert" : kind;
+    const keyed = features.once && once.has(wanted) && (kind === "repeat" || draw.flip(0.6));
+    const tag = `${this.#parts.name}-${++this.#number}`;
+    const request = this.#make(wanted, keyed ? tag + repeatable : tag, keyed);
+    const ruled = underRules(request, features);
+    return keyed && ruled.ask.method === "POST" ? underKey(ruled, `key-${tag}`) : ruled;
+  }
+
+  #make(kind: Exclude<RequestKind, "repeat">, tag: string, keyed: boolean): Request {
+    const { draw, own, options: { features } } = this.#parts;
     const target = this.#target(), { collection } = target;
     switch (kind) {
       case "put":
@@ -68,7 +113,9 @@ export class RequestMaker {
       case "remove":
         return remove(target, draw.flip(0.3) ? this.#demand(target) : draw.flip(0.1) ? "present" : null);
       case "bulk":
-        return bulk(collection, this.#elements(tag));
+        return keyed
+          ? atomicBulk(collection, this.#elements(tag, whole), "")
+          : bulk(collection, this.#elements(tag), ruleCodes(features));
       case "transaction":
         return transaction(this.#operations(tag));
       case "get":
@@ -81,6 +128,8 @@ export class RequestMaker {
         return drop(collection);
       case "bad":
         return bad(target, this.#content(tag, null), draw);
+      default:
+        return this.#features.make(kind, tag, collection);
     }
   }
 
@@ -91,8 +140,13 @@ export class RequestMaker {
 
   /** Now and then a document of which few others know. */
   #readable(target: Target): Target {
-    const { draw, memory, own } = this.#parts;
-    if (draw.flip(0.1)) return own.target;
+    const { draw, own } = this.#parts;
+    return draw.flip(0.1) ? own.target : this.#known(target);
+  }
+
+  /** Now and then one whose id a server made. */
+  #known(target: Target): Target {
+    const { draw, memory } = this.#parts;
     const made = draw.flip(0.2) ? memory.made(target.collection, draw) : null;
     return made === null ? target : { ...target, id: made };
   }
@@ -104,15 +158,16 @@ export class RequestMaker {
   }
 
   #content(tag: string, id: string | null): Content {
-    const { draw, options } = this.#parts;
-    return { tag, text: sent(members(tag, bodyBytes(options, draw), draw), id, draw) };
+    const { draw, options, wallMs } = this.#parts;
+    const own = fields(options.features, tag, wallMs(), draw, this.#features.clashes);
+    return { tag, text: sent(members(tag, bodyBytes(options, draw), draw, own), id, draw) };
   }
 
-  #elements(tag: string): readonly Element[] {
+  #elements(tag: string, rates = each): readonly Element[] {
     const { draw, options } = this.#parts, elements: Element[] = [];
-    const length = 2 + draw.below(options.bulkMax - 1), failing = draw.pick([0, 0, 0.2]);
+    const length = 2 + draw.below(options.bulkMax - 1), failing = draw.pick(rates.failing);
     while (elements.length < length) {
-      const id = draw.flip(0.4) ? draw.pick(this.#ids) : null;
+      const id = draw.flip(rates.named) ? draw.pick(this.#ids) : null;
       if (draw.flip(failing)) elements.push(draw.pick(badElements));
       else elements.push({ id, ...this.#content(`${tag}.${elements.length}`, id) });
     }

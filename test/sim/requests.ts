@@ -1,5 +1,5 @@
 /** What clients ask about single documents and whole collections, and what the answers mean. */
-import { damage } from "./bodies.ts";
+import { damage, isEdited } from "./bodies.ts";
 import type { Json, Outcome, Told } from "./answers.ts";
 import {
   brief,
@@ -11,14 +11,14 @@ import {
   refusedRead,
   refusedWrite,
 } from "./answers.ts";
-import type { Ask, ReadSeen, RefusedRead, WrittenDocument } from "./types.ts";
+import type { Ask, ReadSeen, RefusedRead, StateSeen, Write, WrittenDocument } from "./types.ts";
+import { sameJson } from "./state.ts";
 import type { RequestKind } from "./workload.ts";
 
 /** A change that a request asks for: one entry of the log. */
-export interface Intent {
+export interface Intent
+  extends Pick<Write, "ifMatch" | "drops" | "model" | "once" | "repeated" | "index" | "deletesIn"> {
   readonly documents: readonly WrittenDocument[];
-  readonly ifMatch?: string;
-  readonly drops?: string;
 }
 
 /** What became of it. */
@@ -29,10 +29,14 @@ export interface JudgedWrite extends Intent {
 
 export type Seen = Pick<ReadSeen, "collection" | "id" | "seen" | "notBefore">;
 
+/** What must have been so at some time. */
+export type Claim = Pick<StateSeen, "what" | "holds">;
+
 /** What an answer says. */
 export interface Judged {
   readonly writes: readonly JudgedWrite[];
   readonly reads: readonly Seen[];
+  readonly claims?: readonly Claim[];
   /** The log's end that the answer told; `own`: the request wrote something, so it is new. */
   readonly end?: { readonly position: string; readonly own: boolean };
   /** The position that was asked for is not there. */
@@ -48,6 +52,8 @@ export interface Request {
   readonly intents: readonly Intent[];
   /** What became of the intents when no answer came. */
   readonly whenLost: "unknown" | "refused";
+  /** It is for the leader although it names nothing that it writes. */
+  readonly writes?: true;
   /** Throws Violation for an answer that can never be. */
   judge(answer: Told): Judged;
 }
@@ -75,18 +81,18 @@ export function all(intents: readonly Intent[], outcome: Outcome): readonly Judg
   return intents.map((intent) => ({ ...intent, outcome, position: null }));
 }
 
-function demandHeaders(demand: Demand): Readonly<Record<string, string>> {
+export function demandHeaders(demand: Demand): Readonly<Record<string, string>> {
   if (demand === null) return {};
   if (demand === "absent") return { "if-none-match": "*" };
   return { "if-match": demand === "present" ? "*" : `"${demand.etag}"` };
 }
 
-function isEtag(demand: Demand): demand is { readonly etag: string } {
+export function isEtag(demand: Demand): demand is { readonly etag: string } {
   return typeof demand === "object" && demand !== null;
 }
 
 /** An error that answers a write of one document; `expected`: codes that it may meet besides those of its precondition. */
-function judgeRefusal(
+export function judgeRefusal(
   answer: Told,
   target: Target,
   intent: Intent,
@@ -159,7 +165,7 @@ export function insert(collection: string, id: string | null, { tag, text }: Con
 }
 
 /** The answer of a PUT or POST that wrote. */
-function written(answer: Told, target: Target, intent: Intent): Judged {
+export function written(answer: Told, target: Target, intent: Intent): Judged {
   const position = positionOf(answer), { collection, id } = target;
   exactly(answer, { success: true, id, collection, etag: position });
   const location = answer.headers.get("location");
@@ -209,7 +215,7 @@ export function drop(collection: string): Request {
   };
 }
 
-function wrote(answer: Told, body: Json, intent: Intent): Judged {
+export function wrote(answer: Told, body: Json, intent: Intent): Judged {
   check(answer.status === 200, () => `200 was expected: ${brief(answer)}`);
   exactly(answer, body);
   const position = positionOf(answer);
@@ -231,10 +237,20 @@ export function get(target: Target): Request {
       answer.text.startsWith(head) && answer.headers.get("etag") === `"${etag}"`,
       () => `a document does not begin with ${head}: ${brief(answer)}`,
     );
-    const wrong = damage(`{${answer.text.slice(head.length)}`);
+    const stored = `{${answer.text.slice(head.length)}`,
+      wrong = isEdited(answer.body) ? null : damage(stored);
     check(wrong === null, () => `${pathOf(target)} is damaged: ${wrong}`);
-    return [{ ...target, seen: { tag: tag as string, etag: etag as string } }];
+    const reads = [{ ...target, seen: { tag: tag as string, etag: etag as string } }];
+    return isEdited(answer.body) ? { reads, claims: [isThere(target, JSON.parse(stored) as Json)] } : reads;
   });
+}
+
+/** The document is this one. */
+function isThere({ collection, id }: Target, json: Json): Claim {
+  return {
+    what: `${collection}/${id} is ${JSON.stringify(json).slice(0, 300)}`,
+    holds: (state) => sameJson(state.document(collection, id)?.json, json),
+  };
 }
 
 /** `GET` of a document on a machine that said that it holds `position`. */
@@ -248,8 +264,8 @@ export function getAfter(target: Target, position: string): Request {
       if (code === "position_lost" || code === "not_caught_up") {
         return { writes: [], reads: [], behind: { position, code } };
       }
-      const { writes, reads } = judge(answer);
-      return { writes, reads: reads.map((read) => ({ ...read, notBefore: position })) };
+      const { reads, ...judged } = judge(answer);
+      return { ...judged, reads: reads.map((read) => ({ ...read, notBefore: position })) };
     },
   };
 }
@@ -299,22 +315,23 @@ export function count(): Request {
 }
 
 /** A request that changes nothing; `expected`: codes that it may meet. */
-function reading(
+export function reading(
   kind: RequestKind,
   path: string,
   expected: readonly string[],
-  see: (answer: Told) => readonly Seen[],
+  see: (answer: Told) => readonly Seen[] | Pick<Judged, "reads" | "claims">,
+  ask: Ask = { method: "GET", path },
 ): Request {
   return {
     kind,
-    ask: { method: "GET", path },
+    ask,
     intents: [],
     whenLost: "refused",
     judge(answer) {
       if (answer.code !== null) refusedRead(answer, expected);
       else check(answer.status === 200, () => `200 was expected: ${brief(answer)}`);
       const seen = answer.code === null || expected.includes(answer.code) ? see(answer) : [];
-      return { writes: [], reads: seen };
+      return { writes: [], ...("reads" in seen ? seen : { reads: seen }) };
     },
   };
 }

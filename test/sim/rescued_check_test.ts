@@ -45,12 +45,21 @@ function withRig(run: (rig: Rig) => Promise<void>): Promise<void> {
     assert.ok(entries !== "compacted");
     next.write((tx) => entries.forEach((entry) => tx.apply(entry)));
     next.write((tx) => tx.append([beginTerm(3, "3")], wall));
+    const made = {
+      kind: "createIndex",
+      collection,
+      name: "i",
+      unique: true,
+      time: false,
+      paths: [["a", "b"], ["t"]],
+    } as const;
     storage.write((tx) => {
       tx.append([beginTerm(2, "2")], wall); // 8
-      tx.append([put(collection, "d0", 3, '{"a":1.0,"t":"x,\\"doc\\":{é\u2028"}')], wall);
+      tx.append([put(collection, "d0", 3, '{"a":1.0,"t":"x,\\"doc\\":{é\u2028"}'), made], wall);
       const other = tx.newCollectionNumber();
       tx.append([{ kind: "createCollection", collection: other, name: "Later" }], wall);
-      tx.append([put(other, "n", 0, "{}"), remove(collection, "d1", 4)], wall); // 11
+      const dropped = { kind: "dropIndex", collection, name: "i" } as const;
+      tx.append([put(other, "n", 0, "{}"), remove(collection, "d1", 4), dropped], wall); // 11
       tx.append([{ kind: "dropCollection", collection: other }], wall);
     });
     const history = new History(() => 0), replay = new Replay(history);
@@ -173,9 +182,11 @@ test("a file that is not true", patient, () =>
       await violates(() => check().read(["n1"]), message);
     };
     await bad(/it was cut/, text.slice(0, -1));
-    await bad(/it has 6 lines, not 7/, text.replace(/[^\n]+\n$/, ""));
+    await bad(/it has 8 lines, not 9/, text.replace(/[^\n]+\n$/, ""));
     await bad(/line 3 is .*"a":1,/, text.replace('"a":1.0', '"a":1'));
-    await bad(/line 5 is .*"put"/, text.replace('"previous":null', '"previous":"1.11111111-3"'));
+    await bad(/line 4 is .*"createIndex"/, text.replace('"unique":true', '"unique":false'));
+    await bad(/line 8 is .*"dropIndex"/, text.replace('"index":{"name":"i"}', '"index":{"name":"j"}'));
+    await bad(/line 6 is .*"put"/, text.replace('"previous":null', '"previous":"1.11111111-3"'));
     await bad(/not the header of a tail/, text.replace('"form":"tail"', '"form":"tale"'));
     await bad(/does not fit entry 2\.22222222-12/, text.replace('"common":7', '"common":6'));
     await bad(/no node ever had its last entry/, text.replace('"seq":12', '"seq":13'));

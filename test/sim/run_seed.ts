@@ -7,6 +7,7 @@ import { Client } from "./client.ts";
 import type { ClientWorld } from "./client_world.ts";
 import { Cluster, httpPort, type Machine } from "./cluster.ts";
 import { comeToRest } from "./come_to_rest.ts";
+import { FeedClient } from "./feed_client.ts";
 import { hook, taskHooks } from "./hooks.ts";
 import { traceMachines } from "./machine_trace.ts";
 import { Nemesis } from "./nemesis.ts";
@@ -25,6 +26,7 @@ import { type Begin, watchTransitions } from "./transitions_watch.ts";
 import { watchStorages } from "./storage_watch.ts";
 import { type Swarm, swarmOf } from "./swarm.ts";
 import { type Observed, Violation } from "./types.ts";
+import { collectionNames } from "./workload.ts";
 import { World } from "./world.ts";
 
 export interface RunOptions {
@@ -35,11 +37,16 @@ export interface RunOptions {
   /** Leaves the data files of a failed world. */
   readonly keep: boolean;
   readonly trace: ((line: string) => void) | null;
+  /** A world of plain documents. Default: as the seed has it. */
+  readonly plain?: boolean;
 }
 
 /** Never rejects: what goes wrong is the result's violation. */
 export async function runSeed(seed: number, options: RunOptions): Promise<SeedResult> {
-  const swarm = swarmOf(seed), world = new World(seed), root = diskRoot(), startedAt = performance.now();
+  const swarm = swarmOf(seed, options.plain),
+    world = new World(seed),
+    root = diskRoot(),
+    startedAt = performance.now();
   const hash = options.hash ? new StepHash() : null, { trace } = options;
   world.trace = trace;
   world.timersFirst = swarm.timersFirst;
@@ -105,6 +112,7 @@ class Run {
   readonly #nemesis: Nemesis;
   readonly #operator: Operator;
   readonly #clients: readonly Client[];
+  readonly #feeds: readonly FeedClient[];
 
   constructor(world: World, swarm: Swarm, root: string) {
     this.#world = world;
@@ -170,6 +178,7 @@ class Run {
       onCopy: (machine) => checks.history.rolledBack(machine.name, "installed"),
     });
     this.#clients = hosts.map((name) => new Client(this.#clientWorld(), name, swarm.workload));
+    this.#feeds = this.#feedClients(hosts);
     this.#tuneLinks(hosts);
     world.afterEvent = (owner) => {
       if (owner === null) return;
@@ -182,7 +191,9 @@ class Run {
     const world = this.#world, { machines } = this.#cluster;
     await this.#etcd?.start();
     for (const machine of machines) machine.start();
-    for (const client of this.#clients) client.run().catch((thrown) => world.fail(thrown));
+    for (const client of [...this.#clients, ...this.#feeds]) {
+      client.run().catch((thrown) => world.fail(thrown));
+    }
     this.#nemesis.start();
     await world.pass(this.#swarm.faultMs);
     world.say(() => "peace");
@@ -198,6 +209,7 @@ class Run {
       operator: this.#operator,
       operation: this.#nemesis.operation,
       clients: this.#clients,
+      feeds: this.#feeds,
       swarm: this.#swarm,
     });
   }
@@ -243,6 +255,7 @@ class Run {
     for (const { counts } of this.#clients) {
       add("requests", counts.asked);
       add("writes", counts.outcomes);
+      add("answers", counts.answers);
     }
     for (const { disk, processes, deaths } of this.#cluster.machines) {
       add("disk", disk.injected);
@@ -253,6 +266,7 @@ class Run {
     add("runs by", this.#checks.leadership.counts);
     add("handovers", this.#checks.handovers.counts);
     add("etcd", this.#checks.leases?.counts ?? {});
+    add("feeds", this.#checks.feeds?.counts ?? {});
     return counts;
   }
 
@@ -282,6 +296,32 @@ class Run {
     }
   }
 
+  /** Each asks from one of the clients' machines. */
+  #feedClients(hosts: readonly string[]): readonly FeedClient[] {
+    const { feeds } = this.#checks, network = this.#network, world = this.#clientWorld();
+    if (feeds === null) return [];
+    return Array.from({ length: this.#swarm.feeds }, (_, i) =>
+      new FeedClient(
+        {
+          get now() {
+            return world.now;
+          },
+          chance: world.chance,
+          after: world.after,
+          machines: world.machines,
+          url: world.url,
+          follow: (from, url, { path, ...rest }, taker) => network.follow(from, `${url}${path}`, rest, taker),
+          fail: (thrown) => this.#world.fail(thrown),
+        },
+        feeds,
+        {
+          name: `f${i + 1}`,
+          host: hosts[i % hosts.length] as string,
+          collections: collectionNames(this.#swarm.workload),
+        },
+      ));
+  }
+
   #clientWorld(): ClientWorld {
     const world = this.#world, cluster = this.#cluster, checks = this.#checks;
     let answeredAt: number | null = null;
@@ -304,6 +344,8 @@ class Run {
       written: (write) => this.#guarded(() => checks.written(write, answeredAt)),
       // What became of the node while the answer was on its way was not in it.
       read: (read) => this.#guarded(() => checks.read({ ...read, knownAt: answeredAt ?? read.knownAt })),
+      // What became of the node while the answer was on its way was not in it.
+      saw: (seen) => this.#guarded(() => checks.saw({ ...seen, knownAt: answeredAt ?? seen.knownAt })),
       forwards: this.#swarm.forwardWrites,
       behind: (read) => this.#guarded(() => checks.behind({ ...read, knownAt: answeredAt ?? read.knownAt })),
       unexpected: (violation) => {

@@ -19,11 +19,25 @@ export interface HttpAsk {
 /** About the bytes of what surrounds a body. */
 const headBytes = 300;
 
+/** What a server has under way. */
+export interface Served {
+  /** The serving side ends it without an answer. */
+  cut(): void;
+}
+
+/** What a client waits for. */
+export interface Pending {
+  readonly from: string;
+  readonly to: string;
+  /** A fault breaks the connection. */
+  sever(): void;
+}
+
 /** A server on one port of one process. */
 export class SimServer implements Mortal {
   readonly process: SimProcess;
   readonly handler: HttpHandler;
-  readonly #running = new Set<Exchange>();
+  readonly #running = new Set<Served>();
   #idle: (() => void) | null = null;
 
   constructor(process: SimProcess, handler: HttpHandler) {
@@ -32,12 +46,12 @@ export class SimServer implements Mortal {
   }
 
   /** `exchange` reached the machine. */
-  take(exchange: Exchange): void {
+  take(exchange: Served): void {
     this.#running.add(exchange);
   }
 
   /** `exchange` needs nothing more of the process. */
-  done(exchange: Exchange): void {
+  done(exchange: Served): void {
     this.#running.delete(exchange);
     if (this.#running.size === 0) this.#idle?.();
   }
@@ -200,14 +214,14 @@ export class Exchange {
   }
 }
 
-function portOf({ port, protocol }: URL): number {
+export function portOf({ port, protocol }: URL): number {
   return Number(port || (protocol === "https:" ? 443 : 80));
 }
 
 export class SimHttp {
   readonly core: NetCore<Taker>;
   /** Requests whose client still waits. */
-  readonly open = new Set<Exchange>();
+  readonly open = new Set<Pending>();
   /** How long a client waits for an answer, ms. */
   timeoutMs = 30_000;
 

@@ -3,6 +3,7 @@ import type { HttpHost } from "../../src/runtime/http_host.ts";
 import type { Net } from "../../src/runtime/net.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import type { Link } from "./links.ts";
+import { Stream, type StreamTaker } from "./feed_stream.ts";
 import { NetCore, type NetFigures } from "./net_core.ts";
 import { Connections, type Taker } from "./sim_connect.ts";
 import { type HttpAsk, SimHttp } from "./sim_http.ts";
@@ -97,6 +98,11 @@ export class SimNetwork {
    */
   request(from: string, owner: Owner | null, url: string, ask: HttpAsk): Promise<Reply> {
     return this.#http.request(from, owner, url, ask);
+  }
+
+  /** Sends a request from the machine `from`, whose answer comes piece by piece and may have no end. */
+  follow(from: string, url: string, ask: HttpAsk, taker: StreamTaker): Stream {
+    return new Stream(this.#http, from, url, ask, taker);
   }
 
   /**

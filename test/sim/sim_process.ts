@@ -36,6 +36,8 @@ export interface MachineClock {
   rate: number;
   /** Its wall clock is ahead by so many ms; negative: behind. */
   wallOffsetMs: number;
+  /** When its wall clock was set back last, virtual ms, and by how much. */
+  wentBack?: { readonly at: number; readonly ms: number };
 }
 
 /** What a process gets from the world around it. */

@@ -2,8 +2,9 @@
 import type { limits } from "../../src/base/limits.ts";
 import type { Chance } from "./chance.ts";
 import { chance } from "./chance.ts";
+import { type Features, featuresOf, noFeatures } from "./features.ts";
 import type { WorkloadOptions } from "./workload.ts";
-import { workloadOf } from "./workload.ts";
+import { withFeatures, workloadOf } from "./workload.ts";
 
 /** Kinds of faults, in the order of the report. */
 export const faultKinds = [
@@ -77,6 +78,8 @@ export interface Swarm {
   /** Weights; 0: never. */
   readonly faults: Readonly<Record<FaultKind, number>>;
   readonly clients: number;
+  /** Clients that follow feeds of changes. */
+  readonly feeds: number;
   readonly workload: WorkloadOptions;
   readonly link: { readonly delayMs: { min: number; max: number }; readonly splitRate: number };
   readonly flipRate: number;
@@ -89,19 +92,35 @@ export interface Swarm {
   readonly drift: number;
 }
 
-export function swarmOf(seed: number): Swarm {
-  const swarm = silenceSwarmOf(seed), draw = chance(seed, "swarm authority");
+/** `plain`: without features, and in all else the same. */
+export function swarmOf(seed: number, plain = false): Swarm {
+  const swarm = withFeeds(silenceSwarmOf(seed, plain)), draw = chance(seed, "swarm authority");
   return swarm.machines > 1 && draw.flip(0.2) ? underEtcd(swarm, draw) : swarm;
 }
 
+/** In every fourth world feeds of changes are followed; what is small for them is small there only. */
+function withFeeds(swarm: Swarm): Swarm {
+  const draw = chance(swarm.seed, "swarm feeds"), smaller: Partial<Record<LimitName, number>> = {};
+  if (!draw.flip(0.25)) return swarm;
+  const maybe = (name: LimitName, values: readonly number[]): void => {
+    if (draw.flip(0.5)) smaller[name] = draw.pick(values);
+  };
+  maybe("feedReadBytes", [500, 5_000]);
+  maybe("feedReadEntries", [1, 5]);
+  maybe("feedWordMs", [500, 3_000]);
+  maybe("feedStalledMs", [2_000, 10_000]);
+  return { ...swarm, feeds: 1 + draw.below(3), limits: { ...swarm.limits, ...smaller } };
+}
+
 /** A world in which nobody is asked who may lead. */
-export function silenceSwarmOf(seed: number): Swarm {
+export function silenceSwarmOf(seed: number, plain = false): Swarm {
   const draw = chance(seed, "swarm");
   const machines = draw.pick([1, 2, 2, 3, 3, 3, 4, 5]);
   // Many short worlds find more than a few long ones in the same time; a few are longer than any silence.
   const faultMs = draw.flip(0.04) ? 60_000 : draw.pick([2_000, 4_000, 8_000, 15_000]);
   const semiSync = machines > 1 && draw.flip(0.4);
   const leads = chance(seed, "swarm leaders"), heartbeatMs = draw.pick([200, 1_000, 2_000]);
+  const extra = chance(seed, "swarm features"), features = plain ? noFeatures : featuresOf(extra);
   return {
     seed,
     machines,
@@ -117,12 +136,17 @@ export function silenceSwarmOf(seed: number): Swarm {
     snapshotBytesPerSecond: draw.pick([32_768, 1_048_576, 536_870_912]),
     // Without one nobody is handed anything, nor promoted, beyond one machine.
     secret: draw.flip(0.5) || leads.flip(0.9),
-    limits: { ...limitsOf(draw), ...(leads.flip(0.7) ? { failoverGraceMs: leads.pick([100, 500]) } : {}) },
+    limits: {
+      ...limitsOf(draw),
+      ...(leads.flip(0.7) ? { failoverGraceMs: leads.pick([100, 500]) } : {}),
+      ...featureLimitsOf(extra, features),
+    },
     faultMs,
     everyMs: faultMs / draw.pick([2, 5, 10]),
     faults: { ...faultsOf(draw, machines), ...leadershipFaults(leads, machines) },
     clients: draw.pick([1, 1, 2]),
-    workload: workloadOf(draw),
+    feeds: 0,
+    workload: withFeatures(workloadOf(draw), features, extra),
     link: {
       delayMs: draw.pick([{ min: 0.05, max: 0.5 }, { min: 0.1, max: 5 }, { min: 20, max: 80 }]),
       splitRate: draw.pick([0, 0.1, 0.5]),
@@ -214,6 +238,20 @@ function leadershipFaults(
     (typeof leadership)[number],
     number
   >;
+}
+
+/** Small ones reach the paths of many documents and many keys. */
+function featureLimitsOf(draw: Chance, { index, ttl, sql, byField }: Features): Swarm["limits"] {
+  const smaller: Partial<Record<LimitName, number>> = {};
+  const maybe = (on: boolean, name: LimitName, values: readonly number[]): void => {
+    if (on && draw.flip(0.5)) smaller[name] = draw.pick(values);
+  };
+  maybe(index || ttl, "indexSliceRows", [1, 5]);
+  maybe(ttl, "expiryDocuments", [1, 3]);
+  maybe(ttl, "expirySettleMs", [500, 5_000]);
+  maybe(sql || byField, "queryAtOnceRows", [1, 5]);
+  maybe(sql, "queryChunkRows", [1, 5]);
+  return smaller;
 }
 
 /** Rare ones are switched on less often: after them less can be checked. */

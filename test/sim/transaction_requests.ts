@@ -35,7 +35,7 @@ export function transaction(operations: readonly Operation[]): Request {
   };
 }
 
-function textOf(operation: Operation): string {
+export function textOf(operation: Operation): string {
   const { op, collection } = operation, head = `{"op":"${op}","collection":"${collection}"`;
   if (op === "insert") return `${head},"doc":${operation.content.text}}`;
   const id = `"id":${JSON.stringify(operation.id)}`;

@@ -1,6 +1,9 @@
 /** What the parts of the simulator owe each other. */
 import type { ConnectedFollower } from "../../src/replication/types.ts";
 import type { Storage } from "../../src/storage/storage.ts";
+import type { Model } from "./models.ts";
+import type { IndexAt } from "./replay.ts";
+import type { State } from "./state.ts";
 
 /** A promise of dfdb was broken, or something can never happen happened. */
 export class Violation extends Error {
@@ -16,7 +19,7 @@ export class Violation extends Error {
 
 /** What a client sends; bodies are text. */
 export interface Ask {
-  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly method: "GET" | "PUT" | "PATCH" | "POST" | "DELETE";
   /** `/collections/c/1` */
   readonly path: string;
   readonly body?: string;
@@ -73,6 +76,42 @@ export interface Write {
   readonly applied?: boolean;
   /** A collection that was dropped with all its documents; `documents` is empty. */
   readonly drops?: string;
+  /** What else the client knows of its entry: by the state before it. `documents` then need not name all that it changes. */
+  readonly model?: Model;
+  /** Sent with an Idempotency-Key: what came to be remembered, null where no answer told it. */
+  readonly once?: OnceWrite;
+  /** Not the first time that it was sent: the entry may be older, and of another leader. */
+  readonly repeated?: true;
+  /** An index that came or went; `documents` is empty. */
+  readonly index?: IndexChange;
+  /** A collection in which it may have deleted documents that it does not name. */
+  readonly deletesIn?: string;
+}
+
+export interface OnceWrite {
+  readonly key: string;
+  readonly answer: { readonly status: number; readonly text: string } | null;
+}
+
+export interface IndexChange {
+  readonly collection: string;
+  readonly name: string;
+  /** Null: it was dropped. */
+  readonly made: Pick<IndexAt, "unique" | "paths"> | null;
+}
+
+/** Something that holds of a state which the machine had at some time between `sentAt` and `knownAt`. */
+export interface StateSeen {
+  readonly client: string;
+  readonly machine: string;
+  /** For people. */
+  readonly what: string;
+  readonly holds: (state: State) => boolean;
+  /** It was seen by a write: between two entries of one commit, too. */
+  readonly within: boolean;
+  /** Virtual ms. */
+  readonly sentAt: number;
+  readonly knownAt: number;
 }
 
 /** A document as a client saw it on one machine at some time between `sentAt` and `knownAt`. */

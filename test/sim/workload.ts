@@ -1,8 +1,10 @@
 /** How much clients ask, what, and of what size. */
 import type { Chance } from "./chance.ts";
+import type { FeatureKind, Features } from "./features.ts";
+import { featureKinds, featureNames, featureWeights, noFeatures } from "./features.ts";
 
-/** What a client asks; see requests.ts, batch_requests.ts, transaction_requests.ts and bad_requests.ts. */
-export const requestKinds = [
+/** What a client asks in every world; see requests.ts, bulk_requests.ts, transaction_requests.ts and bad_requests.ts. */
+const plainKinds = [
   "put",
   "create",
   "replace",
@@ -19,11 +21,23 @@ export const requestKinds = [
   "bad",
 ] as const;
 
-export type RequestKind = (typeof requestKinds)[number];
+type PlainKind = (typeof plainKinds)[number];
+
+/** Those that come with a feature only. */
+const extraKinds = featureNames.flatMap((name) => Object.keys(featureKinds[name]) as FeatureKind[]);
+
+/** Whether it comes with a feature of the world. */
+export function isExtra(kind: RequestKind): boolean {
+  return extraKinds.some((one) => one === kind);
+}
+
+export type RequestKind = PlainKind | FeatureKind;
+export const requestKinds: readonly RequestKind[] = [...plainKinds, ...extraKinds];
 
 export interface WorkloadOptions {
   /** 0: never. At least one is not. */
   readonly weights: Readonly<Record<RequestKind, number>>;
+  readonly features: Features;
   /** Collections in use, 1 to 4. */
   readonly collections: number;
   /** Ids that all clients share, in each collection. */
@@ -47,7 +61,10 @@ export interface WorkloadOptions {
   readonly wander: number;
 }
 
+const noExtras = Object.fromEntries(extraKinds.map((kind) => [kind, 0])) as Record<FeatureKind, number>;
+
 const usualWeights: WorkloadOptions["weights"] = {
+  ...noExtras,
   put: 20,
   create: 5,
   replace: 8,
@@ -66,6 +83,7 @@ const usualWeights: WorkloadOptions["weights"] = {
 
 export const usualWorkload: WorkloadOptions = {
   weights: usualWeights,
+  features: noFeatures,
   collections: 2,
   ids: 8,
   smallBytes: 300,
@@ -81,16 +99,22 @@ export const usualWorkload: WorkloadOptions = {
   wander: 0.05,
 };
 
+/** The same with these features; what there was before stays as it was. */
+export function withFeatures(options: WorkloadOptions, features: Features, draw: Chance): WorkloadOptions {
+  return { ...options, features, weights: { ...options.weights, ...featureWeights(features, draw) } };
+}
+
 /** A workload of its own for each seed: every kind of request is left out now and then, puts and gets seldom. */
 export function workloadOf(draw: Chance): WorkloadOptions {
   const weights = { ...usualWeights };
-  for (const kind of requestKinds) {
+  for (const kind of plainKinds) {
     weights[kind] *= draw.flip(kind === "put" || kind === "get" ? 0.1 : 0.3) ? 0 : draw.pick([1, 1, 4]);
   }
-  if (requestKinds.every((kind) => weights[kind] === 0 || !writing.has(kind))) weights.put = 20;
+  if (plainKinds.every((kind) => weights[kind] === 0 || !writing.has(kind))) weights.put = 20;
   const burst = draw.pick([1, 5, 20]);
   return {
     weights,
+    features: noFeatures,
     collections: 1 + draw.below(4),
     ids: draw.pick([2, 5, 10]),
     smallBytes: draw.pick([60, 200, 600]),
@@ -109,7 +133,7 @@ export function workloadOf(draw: Chance): WorkloadOptions {
 }
 
 /** Those by which something comes into the database. */
-const writing: ReadonlySet<RequestKind> = new Set(["put", "create", "own", "insert", "bulk", "transaction"]);
+const writing: ReadonlySet<PlainKind> = new Set(["put", "create", "own", "insert", "bulk", "transaction"]);
 
 /** One of `weights`, each as likely as it weighs. */
 export function weighted<Name extends string>(weights: Readonly<Record<Name, number>>, draw: Chance): Name {

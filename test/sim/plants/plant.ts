@@ -5,6 +5,8 @@ import { hook, nodeHooks } from "../hooks.ts";
 export interface Plant {
   /** What the mistake is. */
   readonly mistake: string;
+  /** It shows where clients use more than plain documents (`features.ts`). Default: it is looked for in worlds of plain documents. */
+  readonly features?: true;
   /** Plants it; returns what takes it out. What it counts begins anew each time. */
   readonly plant: () => () => void;
 }
