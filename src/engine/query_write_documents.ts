@@ -100,16 +100,29 @@ async function search(
   const documents: FoundDocument[] = [];
   let bytes = 0, entryBytes = 0;
   if (number === null) return { from, number: noCollection, documents, bytes };
-  for await (const chunk of matches(where, collection)) {
-    for (const { id, seq, body } of chunk) {
-      entryBytes += id.length + entryOverhead;
-      if (entryBytes > limits.entryBytesMax) throw tooMuch();
-      if (set !== null) bytes += body.length;
-      documents.push({ id, seq, body: set === null || bytes > keptBytes ? null : body });
+  try {
+    for await (const chunk of matches(where, collection)) {
+      for (const { id, seq, body } of chunk) {
+        entryBytes += id.length + entryOverhead;
+        if (entryBytes > limits.entryBytesMax) throw tooMuch();
+        if (set !== null) bytes += body.length;
+        documents.push({ id, seq, body: set === null || bytes > keptBytes ? null : body });
+      }
     }
+  } catch (error) {
+    // It was there a moment ago.
+    if (error instanceof DfdbError && error.code === "collection_not_found") throw dropped(collection);
+    throw error;
   }
   signal.throwIfAborted();
   return { from, number, documents, bytes };
+}
+
+function dropped(collection: string): DfdbError {
+  return new DfdbError(
+    "conflict",
+    `The collection "${collection}" was dropped meanwhile; nothing was written`,
+  );
 }
 
 /** Never a collection's number. */
@@ -211,10 +224,7 @@ class Work {
     const { from, number, documents } = found, { where, collection } = this.#change;
     if (tx.collection(collection)?.number !== number) {
       if (documents.length === 0) return [];
-      throw new DfdbError(
-        "conflict",
-        `The collection "${collection}" was dropped meanwhile; nothing was written`,
-      );
+      throw dropped(collection);
     }
     const changed = yield* changedSince(this.#log, from, number);
     if (changed === null) {

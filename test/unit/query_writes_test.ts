@@ -20,6 +20,8 @@ interface Asked {
   readonly signal?: AbortSignal;
   /** Runs after the search, before the transaction. */
   readonly between?: () => Promise<void>;
+  /** Runs before the search looks at the collection, which was there when the statement began. */
+  readonly before?: () => Promise<void>;
   /** There is no search: it is little. */
   readonly little?: boolean;
   readonly readOnly?: boolean;
@@ -49,6 +51,7 @@ function run(rig: DatabaseRig, sql: string, asked: Asked = {}): Promise<QueryAns
       names: () => storage.read((view) => catalogOf(view).names()),
     }),
     async *matches(where, collection) {
+      await asked.before?.();
       const rows = storage.read((view) => {
         const { sql, values } = compileMatches(where, collection, catalogOf(view), parameters);
         return [...view.select(sql, values(inputs))];
@@ -163,6 +166,19 @@ for (const size of sizes) {
       assert.equal((await run(rig, "UPDATE c SET n = 2")).affected, 0);
     }));
 }
+
+test("a collection that goes while it is searched: a conflict, and nothing is written", () =>
+  withDatabase(async (rig) => {
+    await put(rig, "a", { n: 1 });
+    const before = async (): Promise<void> => {
+      await rig.engine.submit(dropCollection("c"));
+    };
+    for (const sql of ["UPDATE c SET n = 5", "DELETE FROM c WHERE n = 1"]) {
+      await fails(run(rig, sql, { before }), "conflict", /^The collection "c" was dropped meanwhile/);
+      await put(rig, "a", { n: 1 });
+    }
+    assert.equal((await run(rig, "UPDATE other SET n = 5", { before })).message, "Updated 0 document(s)");
+  }));
 
 test("little is found inside a transaction that others share, and sees what they have written", () =>
   withDatabase(async (rig) => {
