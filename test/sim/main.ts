@@ -24,7 +24,7 @@ const help = `npm run sim -- [options]
   --trace          prints what happens in one seed
   --hash           prints a checksum of all steps of the machines, for each seed
   --plant NAME     with a planted fault: ${plantNames.join(", ")}
-  --plants         how many seeds it takes until each planted fault is caught, at most 1,000; takes minutes
+  --plants         how many seeds it takes until each planted fault is caught, at most 1,000 each; takes minutes
   --go-on          does not stop at the first seed that fails
   --keep           leaves the data files of a seed that failed
   --help           prints this`;

@@ -25,17 +25,18 @@ export async function caughtBy(plant: string, firstSeed: number, seeds: number):
   return null;
 }
 
-/** One line for each plant, of seeds from 1 on; `say` is given each as soon as it is known. False: one was not caught. */
+/** One line for each plant, of seeds from 1 (or where it begins) on; `say` is given each as soon as it is known. False: one was not caught. */
 export async function plantsTable(seedsMax: number, say: (line: string) => void): Promise<boolean> {
   const width = Math.max(...plantNames.map((name) => name.length));
   let whole = true;
   say(`${"plant".padEnd(width)}  seeds  checker`);
   for (const name of plantNames) {
-    const caught = await caughtBy(name, 1, seedsMax);
+    const from = plants[name]?.from ?? 1, caught = await caughtBy(name, from, seedsMax);
     whole &&= caught !== null;
+    const after = from === 1 ? "" : ` (from ${from} on)`;
     const found = caught === null
-      ? `none of ${seedsMax}`
-      : `${`${caught.seed}`.padStart(5)}  ${caught.violation.message.slice(0, 150)}`;
+      ? `none of ${seedsMax}${after}`
+      : `${`${caught.seed - from + 1}`.padStart(5)}${after}  ${caught.violation.message.slice(0, 150)}`;
     say(`${name.padEnd(width)}  ${found}`);
   }
   say(`${plantNames.length} plants: ${plantNames.map((name) => plants[name]?.mistake).join("; ")}`);

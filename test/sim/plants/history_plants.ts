@@ -82,7 +82,11 @@ function otherRescue(change: (common: Seq | null, last: Seq) => Seq | null): () 
 }
 
 export const historyPlants: Readonly<Record<string, Plant>> = {
-  sidecar_ignored: { mistake: "a leader older than its sidecar is writable at once", plant: sidecarIgnored },
+  sidecar_ignored: {
+    mistake: "a leader older than its sidecar is writable at once",
+    plant: sidecarIgnored,
+    from: 2_001,
+  },
   writes_while_read_only: { mistake: "a read-only leader goes on writing", plant: writesWhileReadOnly },
   follower_writes: { mistake: "a follower takes writes now and then", plant: followerWrites },
   run_reused: { mistake: "a leader goes on with its old run after a restart", plant: runReused },
