@@ -13,7 +13,7 @@ import { ChangeReader } from "../engine/changes.ts";
 import { CollectionNames } from "../engine/collection_names.ts";
 import { LogPieces } from "../engine/log_pieces.ts";
 import type { Clock, Timer } from "../runtime/runtime.ts";
-import type { Position } from "../storage/log.ts";
+import type { LogReader, Position } from "../storage/log.ts";
 import { samePosition } from "../storage/log.ts";
 import { positionText } from "../storage/position_text.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -78,6 +78,7 @@ export class Feeds {
     const reader = new ChangeReader(this.#source, from, collection);
     const feed: Feed = new Feed({
       reader,
+      log: storage.log,
       form,
       committed,
       clock,
@@ -99,7 +100,9 @@ export class Feeds {
 
 interface FeedParts {
   readonly reader: ChangeReader;
+  readonly log: Pick<LogReader, "last">;
   readonly form: FeedForm;
+  /** Tells that there may be more; what there is the log knows: it may have entries of which nothing is told (`LostRight.quiet`). */
   readonly committed: Signal<Position>;
   readonly clock: Clock;
   /** Nothing beyond this entry is told. */
@@ -231,8 +234,8 @@ export class Feed {
   }
 
   #behind(): boolean {
-    const { reader, committed } = this.#parts;
-    return !samePosition(reader.position, committed.value);
+    const { reader, log } = this.#parts;
+    return !samePosition(reader.position, log.last);
   }
 
   #word(): string {

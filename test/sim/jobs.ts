@@ -17,6 +17,9 @@ export interface JobOptions {
   readonly onResult: (result: SeedResult) => void;
 }
 
+/** So long no seed takes, on the busiest machine: something goes round in a circle, in one event. */
+const stuckMs = 300_000;
+
 /** Seeds of one process: what a process leaks ends with it. */
 const chunkSeeds = 250;
 
@@ -61,7 +64,11 @@ function runChunk(
   });
   children.add(child);
   return new Promise((resolve) => {
-    let rest = "", errors = "", seen = 0;
+    let rest = "", errors = "", seen = 0, stuck = false;
+    const watch = setTimeout(() => {
+      stuck = true;
+      child.kill("SIGKILL");
+    }, stuckMs);
     child.stdout.on("data", (chunk: Uint8Array) => {
       const lines = (rest + String(chunk)).split("\n");
       rest = lines.pop() ?? "";
@@ -72,12 +79,15 @@ function runChunk(
           continue;
         }
         seen++;
+        watch.refresh();
         onResult(JSON.parse(line) as SeedResult);
       }
     });
     child.stderr.on("data", (chunk: Uint8Array) => errors = (errors + String(chunk)).slice(-20_000));
     child.on("close", (code) => {
       children.delete(child);
+      clearTimeout(watch);
+      if (stuck) return resolve(`seed ${seed + seen}: it does not end: nothing came in ${stuckMs / 1_000} s`);
       const whole = seen === runs || code === null;
       resolve(whole ? null : `seed ${seed + seen}: the process ended with ${code}\n${errors}`);
     });

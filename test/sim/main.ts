@@ -108,7 +108,10 @@ async function many(): Promise<number> {
     goOn: values["go-on"],
     onResult(result) {
       sums.add(result);
-      if (result.violation !== null) failed.push(result);
+      if (result.violation !== null) {
+        failed.push(result);
+        console.log(`${terminal ? "\r" : ""}seed ${result.seed}: ${result.violation.message}`);
+      }
       if (result.hash !== null) console.log(`${result.seed} ${result.hash}`);
       if (terminal && sums.seeds % 10 === 0) process.stdout.write(`\r${sums.seeds} seeds `);
     },

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { utf8 } from "../../src/base/bytes.ts";
 import { seqOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
+import { signal } from "../../src/base/signal.ts";
 import { ChangeReader } from "../../src/engine/changes.ts";
 import { CollectionNames } from "../../src/engine/collection_names.ts";
 import { LogPieces } from "../../src/engine/log_pieces.ts";
@@ -197,6 +198,37 @@ test(
       assert.equal((await through.next())?.["collection"], "kept");
       await through.hangUp();
     }),
+);
+
+test(
+  "a feed that has told what the log holds waits, also where nobody was told of its last entries",
+  patient,
+  () => {
+    let asked = 0;
+    return withNode(runtime, direct, {
+      around(given) {
+        const { storage, engine, clock } = given, { log } = storage, silent = signal(engine.committed.value);
+        const { counting } = counted(log);
+        counting.at = (seq) => (asked++, log.at(seq));
+        const feeds = new Feeds({
+          storage: { read: (run) => storage.read(run), log: counting },
+          committed: silent,
+          clock,
+        });
+        return { ...given, feeds };
+      },
+    }, async (node) => {
+      await fill(node, 3, 10);
+      const feed = new ChangeFeed(await node.request("GET", "/changes?since=start"));
+      const ops: unknown[] = [];
+      while (ops.length < 4) ops.push((await feed.next())?.["op"]);
+      assert.ok(ops.filter((op) => op === "put").length >= 2, ops.join());
+      const before = asked;
+      for (let i = 0; i < 100; i++) await node.request("GET", "/health");
+      assert.ok(asked - before < 10, `the log was asked ${asked - before} times while nothing happened`);
+      await feed.hangUp();
+    });
+  },
 );
 
 test("names of another history are forgotten", patient, () =>
