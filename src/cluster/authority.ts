@@ -58,9 +58,9 @@ export interface Holder {
 export interface SyncSet {
   /**
    * With the leader itself. A node that was not let in or out for certain is in it: waiting for one too many loses nothing.
-   * Empty while this node does not lead.
+   * Null while this node does not lead: nobody knows then who may lead next, so no answer may be given.
    */
-  members(): readonly NodeId[];
+  members(): readonly NodeId[] | null;
   /**
    * To be called in the macrotask in which the caller saw that the node holds every position answered so far: from the
    * call on `members` has it. False: it did not come in, or that is not known yet. Never rejects.

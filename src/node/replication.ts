@@ -111,7 +111,8 @@ export interface FollowerDoor {
 export function waitsFor(parts: ReplicationParts): SyncAcks {
   const { runtime, settings, sync, known, storage, authority: { syncSet }, nodeStore } = parts;
   const candidates = settings.syncCandidates as SyncSettings["candidates"];
-  const others = (): NodeId[] => (syncSet?.members() ?? []).filter((nodeId) => nodeId !== nodeStore.nodeId);
+  const others = (): NodeId[] | null =>
+    syncSet?.members()?.filter((nodeId) => nodeId !== nodeStore.nodeId) ?? null;
   const acks = syncAcks({
     clock: runtime.clock,
     settings: () => ({ ...sync, candidates }),

@@ -31,7 +31,7 @@ async function change(
 ): Promise<void> {
   if (role.leadership === null || server === null || acks === null || sync.required === 0) return;
   const members = syncSet.members();
-  if (members.length === 0) return;
+  if (members === null || members.length === 0) return;
   const due = nextSyncChange({
     leader: nodeStore.nodeId,
     required: sync.required,

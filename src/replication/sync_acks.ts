@@ -13,8 +13,11 @@ export interface SyncAcksOptions {
   readonly clock: Clock;
   /** Asked again each time; `SyncAcks.recheck` after a change. */
   readonly settings: () => SyncSettings;
-  /** Who must be among the followers that hold a write, by an outside authority's list; null: the candidates. */
-  readonly members?: (() => readonly NodeId[]) | null;
+  /**
+   * Who must be among the followers that hold a write, by an outside authority's list; null: the candidates. Where it returns null the
+   * authority does not say it now, and nothing is answered.
+   */
+  readonly members?: (() => readonly NodeId[] | null) | null;
   /** The end of the log when this leadership began: whatever is there may have been answered. Default 0. */
   readonly from?: Seq;
 }
@@ -184,10 +187,11 @@ class Acks implements SyncAcks {
 
   /** Who must be among those that hold it, with a name for people. */
   #needed(): ReadonlyMap<NodeId, string> {
-    const members = this.#options.members?.() ?? null;
-    if (members === null) {
-      return this.#options.settings().candidates === "any" ? new Map() : this.#candidates;
+    const { members: listed, settings } = this.#options;
+    if (listed === undefined || listed === null) {
+      return settings().candidates === "any" ? new Map() : this.#candidates;
     }
+    const members = listed() ?? [];
     return new Map(members.map((nodeId) => [nodeId, this.#candidates.get(nodeId) ?? nodeId]));
   }
 
@@ -204,6 +208,7 @@ class Acks implements SyncAcks {
 
   /** The last seq that `required` followers hold, and every candidate that is asked for. */
   #confirmed(required: number): Seq {
+    if (this.#options.members?.() === null) return seqOf(0);
     const held = this.#held();
     const falling = [...held.values()].sort((a, b) => b - a);
     let confirmed = falling[required - 1] ?? seqOf(0);

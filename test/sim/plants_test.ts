@@ -61,6 +61,7 @@ const expected: Readonly<Record<string, Expected>> = {
   one_left_out: { firstSeed: 38, seeds: 60, checkers: ["promises", "client"] },
   feed_skips_entry: { checkers: ["feeds"] },
   index_skips_document: { checkers: ["indexes"] },
+  members_forgotten: { firstSeed: 210_000_543, seeds: 1, checkers: ["promises"] },
   lease_not_checked: { firstSeed: 107, seeds: 60, checkers: ["lease", "leadership"] },
   sidecar_ignored: { firstSeed: 2170, seeds: 20, checkers: ["history"] },
 };

@@ -20,7 +20,7 @@ async function leading(required: number) {
     leave: (letter: string) => rig.outcome(set.leave(idOf(letter))),
     /** For whom this leader waits. */
     get members() {
-      return lettersOf(set.members());
+      return lettersOf(set.members() ?? []);
     },
     /** Who may take the place. */
     get kept() {
@@ -39,7 +39,7 @@ test("it begins with the leader; members come and go, and only they take the pla
   assert.deepEqual([at.members, at.kept], ["ab", "ab"]);
   assert.equal(await at.enter("b"), true, "it is in");
   await rig.outcome(a.release());
-  assert.equal(at.members, "", "who does not lead waits for nobody");
+  assert.equal(a.syncSet?.members(), null, "who does not lead does not know for whom to wait");
   assert.equal(await at.take(c, "c"), "not_member");
   assert.equal(await at.take(b, "b"), 2);
   assert.equal(lettersOf(b.syncSet?.members() ?? []), "ab");

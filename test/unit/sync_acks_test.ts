@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DfdbError } from "../../src/base/errors.ts";
-import { nodeIdOf, seqOf } from "../../src/base/ids.ts";
+import { type NodeId, nodeIdOf, seqOf } from "../../src/base/ids.ts";
 import type { SyncAcksOptions, SyncSettings } from "../../src/replication/sync_acks.ts";
 import { syncAcks } from "../../src/replication/sync_acks.ts";
 import type { DurableFollower } from "../../src/replication/types.ts";
@@ -207,7 +207,7 @@ test("sync acks: lost leadership is outcome_unknown for all, a stop is replicati
 });
 
 test("sync acks: where an authority names who may lead next, all of these must hold a write, candidates need not", async () => {
-  let members = [nodeIdOf("c".repeat(32))];
+  let members: NodeId[] | null = [nodeIdOf("c".repeat(32))];
   const { acks, hold, wait, settled } = rig({}, { members: () => members });
   wait(3);
   hold(follower("b", 3, true), follower("c", 2, true));
@@ -218,6 +218,11 @@ test("sync acks: where an authority names who may lead next, all of these must h
   members = [nodeIdOf("b".repeat(32))];
   hold(follower("b", 2, true), follower("c", 4, true));
   assert.deepEqual(await settled(), { 3: "held", 4: "waits" });
+  members = null;
+  hold(follower("b", 4, true), follower("c", 4, true));
+  acks.recheck();
+  assert.deepEqual(await settled(), { 3: "held", 4: "waits" }, "nobody says who may lead next");
+  assert.equal(acks.state().confirmedSeq, 0);
   members = [];
   acks.recheck();
   assert.deepEqual(await settled(), { 3: "held", 4: "held" });

@@ -40,8 +40,8 @@ export class SyncKeeper implements SyncSet {
     this.#entering.clear();
   }
 
-  members(): readonly NodeId[] {
-    if (this.#record === null) return [];
+  members(): readonly NodeId[] | null {
+    if (this.#record === null) return null;
     return [...new Set([...this.#record.members, ...this.#entering.keys()])];
   }
 

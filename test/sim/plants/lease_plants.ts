@@ -49,9 +49,16 @@ function membersNotAwaited(): () => void {
       }),
     wrap(SyncKeeper.prototype, "members", (members) =>
       function (this: SyncKeeper) {
-        return members.call(this).filter((nodeId) => nodeId === leaders.get(this));
+        return members.call(this)?.filter((nodeId) => nodeId === leaders.get(this)) ?? null;
       }),
   );
+}
+
+function noLeaseNoMembers(): () => void {
+  return wrap(SyncKeeper.prototype, "members", (members) =>
+    function (this: SyncKeeper) {
+      return members.call(this) ?? [];
+    });
 }
 
 export const leasePlants: Readonly<Record<string, Plant>> = {
@@ -66,5 +73,11 @@ export const leasePlants: Readonly<Record<string, Plant>> = {
   members_not_awaited: {
     mistake: "writes are answered without those that may take over",
     plant: membersNotAwaited,
+  },
+  members_forgotten: {
+    mistake: "a leader whose lease is over answers what waits without those that may take over",
+    plant: noLeaseNoMembers,
+    features: true,
+    from: 210_000_001,
   },
 };
