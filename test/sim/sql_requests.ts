@@ -55,6 +55,9 @@ export function writtenBy(answer: Told): { readonly affected: number; readonly m
   return { affected: affected as number, message: message as string };
 }
 
+/** Of a statement: larger documents than fit in go another way. */
+const textCharsMax = 1024 * 1024;
+
 /** `INSERT` of whole documents; an id null: the server makes it. */
 export function sqlInsert(
   collection: string,
@@ -69,7 +72,9 @@ export function sqlInsert(
   };
   const intent: Intent = { documents: named(null), model };
   const sql = `INSERT INTO "${collection}" VALUES ${rows.map(({ text }) => text).join(", ")}`;
-  return statementThatWrites(statement(sql), intent, ["duplicate_key"], (answer) => {
+  const expected = sql.length > textCharsMax ? ["bad_request"] : ["duplicate_key"];
+  return statementThatWrites(statement(sql), intent, expected, (answer) => {
+    check(sql.length <= textCharsMax, () => `a statement of ${sql.length} characters is too long`);
     const { affected, message } = writtenBy(answer), position = positionOf(answer);
     const [, made = null] = /^Inserted document (.+)$/s.exec(message) ?? [];
     const one = rows.length === 1 ? rows[0] : undefined;
