@@ -2,6 +2,7 @@
 import type { ErrorCode, ErrorDetails } from "../base/errors.ts";
 import type { CollectionNumber, IndexNumber } from "../base/ids.ts";
 import type { RowShape } from "../query/result_rows.ts";
+import type { Position } from "../storage/log.ts";
 import type { SqlValue } from "../storage/storage.ts";
 
 /** Name of the resident (`node/tasks.ts`). */
@@ -50,12 +51,18 @@ export interface StatementIndex {
 
 /** Each reading ends with a `chunk` that is the last one, or with one of the others. */
 export type FromQueryThread =
-  | ({ readonly type: "chunk"; readonly id: number } & ThreadChunk)
-  | { readonly type: "failed"; readonly id: number; readonly failure: ThreadFailure }
+  | ({ readonly type: "chunk" } & OfState & ThreadChunk)
+  | ({ readonly type: "failed"; readonly failure: ThreadFailure } & OfState)
   /** What it was compiled for has changed. */
-  | { readonly type: "stale"; readonly id: number }
+  | ({ readonly type: "stale" } & OfState)
   /** It was left. */
   | { readonly type: "left"; readonly id: number };
+
+interface OfState {
+  readonly id: number;
+  /** Where the log ends in the state that is read; null: it was told, or nothing was read. */
+  readonly at: Position | null;
+}
 
 export interface ThreadChunk {
   /** Texts, or arrays of cells. */

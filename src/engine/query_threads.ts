@@ -3,6 +3,7 @@ import { DfdbError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Clock, Timer } from "../runtime/runtime.ts";
 import type { OpenThread, Workers } from "../runtime/workers.ts";
+import type { Storage } from "../storage/storage.ts";
 import type { FromQueryThread, QueryThreadInput, ThreadReading, ToQueryThread } from "./query_messages.ts";
 import { queryResident } from "./query_messages.ts";
 import { Reading, StaleStatement } from "./query_reading.ts";
@@ -14,15 +15,23 @@ export interface QueryThreadsOptions {
   readonly clock: Clock;
   /** Of the data file. */
   readonly path: string;
+  readonly storage: Pick<Storage, "untilSeen">;
   /** What it shares with other databases. Default: nothing is shared. */
   readonly room?: QueryRoom | undefined;
+}
+
+interface Running {
+  readonly id: number;
+  readonly reading: Reading;
+  /** What it says is told when this has resolved; null: at once. */
+  until: Promise<void> | null;
 }
 
 interface Thread {
   readonly opened: OpenThread;
   /** As {@linkcode QueryThreadInput.stop}. */
   readonly stop: Int32Array;
-  running: { readonly id: number; readonly reading: Reading } | null;
+  running: Running | null;
   /** While it works: until it is given up. While it does not: until it goes. */
   timer: Timer | null;
 }
@@ -129,7 +138,7 @@ export class QueryThreads {
     const id = ++this.#lastId;
     thread.timer?.cancel();
     thread.timer = null;
-    thread.running = { id, reading };
+    thread.running = { id, reading, until: null };
     post(thread, { type: "read", id, ...reading.order });
   }
 
@@ -137,16 +146,15 @@ export class QueryThreads {
     const { running } = thread;
     if (running === null || running.id !== message.id) return;
     const { reading } = running;
-    if (message.type === "chunk") {
-      if (message.last) this.#over(thread);
-      return reading.deliver(message);
+    if (message.type !== "chunk" || message.last) this.#over(thread);
+    if (message.type === "left") return;
+    try {
+      if (message.at !== null) running.until = this.#options.storage.untilSeen(message.at);
+    } catch (thrown) {
+      return reading.stop(thrown);
     }
-    this.#over(thread);
-    if (message.type === "stale") reading.fail(new StaleStatement());
-    if (message.type === "failed") {
-      const { code, message: sentence, details } = message.failure;
-      reading.fail(new DfdbError(code, sentence, { details }));
-    }
+    if (running.until === null) tell(reading, message);
+    else void running.until.then(() => tell(reading, message));
   }
 
   /** It does nothing any more. */
@@ -208,6 +216,13 @@ export class QueryThreads {
     if (this.#ending.size === 0 && this.#closed) this.#gone?.();
     if (!this.#closed) this.#next();
   }
+}
+
+function tell(reading: Reading, message: Exclude<FromQueryThread, { readonly type: "left" }>): void {
+  if (message.type === "chunk") return reading.deliver(message);
+  if (message.type === "stale") return reading.fail(new StaleStatement());
+  const { code, message: sentence, details } = message.failure;
+  reading.fail(new DfdbError(code, sentence, { details }));
 }
 
 function post(thread: Thread, message: ToQueryThread): void {

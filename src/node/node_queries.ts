@@ -31,7 +31,7 @@ export function nodeQueries(options: NodeQueriesOptions): Queries {
     storage,
     clock,
     newId,
-    threads: new QueryThreads({ workers, clock, path: options.dataPath, room: options.room }),
+    threads: new QueryThreads({ workers, clock, path: options.dataPath, storage, room: options.room }),
     write: writeStatements({ engine, storage, clock, logger, newId, documentLimits }),
   });
 }

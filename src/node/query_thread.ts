@@ -12,6 +12,7 @@ import type {
 import { lookFunction } from "../query/compile_slots.ts";
 import { rowWriter } from "../query/result_rows.ts";
 import type { Resident } from "../runtime/workers.ts";
+import type { Position } from "../storage/log.ts";
 import { etagText } from "../storage/position_text.ts";
 import { QueryReader } from "../storage/sqlite/query_reader.ts";
 import type { SqlValue } from "../storage/storage.ts";
@@ -38,11 +39,18 @@ export function queryThread(
 ): Resident {
   const cell = new Int32Array(stop);
   let reader: QueryReader | null = null, running: Running | null = null, current = 0;
+  let at: Position | null = null;
   const look = (): void => {
     if (Atomics.load(cell, 0) === current) throw new Stopped("the reading was stopped");
   };
   const opened = (): QueryReader => reader ??= new QueryReader(path, { name: lookFunction, run: look });
 
+  /** Of the state that is read, once. */
+  const told = (): Position | null => {
+    const once = at;
+    at = null;
+    return once;
+  };
   /** Runs `run`; what it throws ends the reading. */
   const guarded = (id: number, run: () => void): void => {
     try {
@@ -50,7 +58,7 @@ export function queryThread(
     } catch (thrown) {
       const left = thrown instanceof Stopped || Atomics.load(cell, 0) === id;
       over();
-      post(left ? { type: "left", id } : { type: "failed", id, failure: failureOf(thrown) });
+      post(left ? { type: "left", id } : { type: "failed", id, at: told(), failure: failureOf(thrown) });
     }
   };
   const over = (): void => {
@@ -63,11 +71,13 @@ export function queryThread(
   const begin = (id: number, reading: ThreadReading): void => {
     const { sql, values, output, tables, explain, ahead } = reading;
     current = id;
+    at = null;
     look();
-    const from = opened();
-    if (!from.begin(tables)) {
+    const from = opened(), begun = from.begin(tables);
+    at = begun.at;
+    if (!begun.expected) {
       current = 0;
-      return post({ type: "stale", id });
+      return post({ type: "stale", id, at: told() });
     }
     const details = explain ? from.explain(sql, values) : null;
     const write = output === "cells" ? null : rowWriter(output, (seq) => etagText(from.terms(), seqOf(seq)));
@@ -78,7 +88,7 @@ export function queryThread(
     for (; reading.credit > 0; reading.credit--) {
       const { rows, last } = chunkOf(reading, look);
       if (last) over();
-      post({ type: "chunk", id: reading.id, rows, last, details: reading.details });
+      post({ type: "chunk", id: reading.id, at: told(), rows, last, details: reading.details });
       reading.details = null;
       if (last) return;
     }

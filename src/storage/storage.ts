@@ -45,6 +45,11 @@ export interface Storage {
    * new content is no database of ours.
    */
   exchange(run: () => Promise<void>): Promise<void>;
+  /**
+   * What another connection has read at `position` may be told when this has resolved; null: at once. Only an {@linkcode exchange} under way has
+   * others see what reads here do not see yet; it resolves when that is over, however it ends. Throws as `log.at`.
+   */
+  untilSeen(position: Position): Promise<void> | null;
   /** Frees one slice of what dropped collections and indexes left behind, or writes one of their tombstones. True when more is left. */
   reclaim(): boolean;
   /**

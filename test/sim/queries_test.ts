@@ -22,7 +22,7 @@ async function inWorld(run: (made: Queries) => Promise<unknown>): Promise<readon
       tx.append(Array.from({ length: 3_000 }, (_, i) => put(collection, `${i}`, 0, body(i))), wall);
     });
     const world = new World(7), { runtime: { clock, workers } } = loneProcess(world);
-    const threads = new QueryThreads({ workers, clock, path });
+    const threads = new QueryThreads({ workers, clock, path, storage });
     const made = queries({
       storage,
       clock,

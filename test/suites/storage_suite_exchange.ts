@@ -8,7 +8,8 @@ import { runTask } from "../../src/node/tasks.ts";
 import type { Seq } from "../../src/base/ids.ts";
 import { databaseIdOf, seqOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
-import type { LogEntry } from "../../src/storage/log.ts";
+import type { LogEntry, Position } from "../../src/storage/log.ts";
+import { origin } from "../../src/storage/log.ts";
 import { checkpointFile } from "../../src/storage/sqlite/checkpoint_task.ts";
 import { installSnapshot } from "../../src/storage/sqlite/install_snapshot.ts";
 import type { Storage } from "../../src/storage/storage.ts";
@@ -146,6 +147,37 @@ function replacing({ openStorage }: StorageOpeners, it: It): void {
     const again = await openStorage(testOptions(target, { known: () => false }));
     assert.deepEqual(everything(again), expected);
     again.close();
+  });
+
+  it("what others see of the new content may be told when reads here see it, too", async (rig) => {
+    const { leader, follower, source, target } = rig, at = leader.log.last;
+    goAstray(follower);
+    const { last } = follower.log, before = follower.log.at(seqOf(last.seq - 20)) as Position;
+    assert.equal(follower.untilSeen(at), null, "nothing is exchanged");
+    const told: Position[] = [];
+    let kept: (Promise<void> | null)[] = [];
+    await follower.exchange(async () => {
+      assert.deepEqual([last, before, origin].map((own) => follower.untilSeen(own)), [null, null, null]);
+      await installSnapshot({ source, target });
+      const unknown = [{ ...before, chain: before.chain ^ 1 }, { ...last, seq: seqOf(last.seq + 1) }];
+      kept = unknown.map((position) => follower.untilSeen(position));
+      for (const until of kept) void until?.then(() => told.push(follower.log.last));
+      await new Promise<void>((resolve) => void currentRuntime().clock.macrotask(resolve));
+      assert.deepEqual(told, []);
+    });
+    await Promise.all(kept);
+    assert.deepEqual(told, [at, at]);
+    assert.equal(follower.untilSeen(last), null);
+    const failed = new Error("not today");
+    let until: Promise<void> | null = null;
+    await assert.rejects(
+      follower.exchange(() => {
+        until = follower.untilSeen(last);
+        return Promise.reject(failed);
+      }),
+      failed,
+    );
+    await (until ?? assert.fail("it is not known here"));
   });
 
   it("an empty database takes over the id with the content", async ({ leader, source }, folder) => {

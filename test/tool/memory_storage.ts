@@ -101,6 +101,7 @@ export function memoryStorage(): MemoryStorage {
     },
     adoptDatabaseId: () => {},
     exchange: (run) => run(),
+    untilSeen: () => null,
     reclaim: () => false,
     trimLog: () => false,
     checkpointIfDue: () => false,

@@ -22,6 +22,8 @@ export interface QueriesRig {
   readonly chunks: () => number;
   /** Readings that were left and whose thread is free again. */
   readonly left: () => number;
+  /** Statements that were compiled for what was not there any more. */
+  readonly stale: () => number;
   /** Called with what is posted to a thread, before it goes there. */
   onPost: (message: ToQueryThread) => void;
   /** Default: nobody expects one. */
@@ -52,7 +54,7 @@ export function withQueries(run: (rig: QueriesRig) => Promise<void>): Promise<vo
     const runtime = currentRuntime(),
       path = `${folder}/data.dfdb`,
       storage = await openStorage(testOptions(path));
-    let chunks = 0, left = 0;
+    let chunks = 0, left = 0, stale = 0;
     const workers: Pick<Workers, "open"> = {
       open(resident, input, options) {
         const thread = runtime.workers.open(resident, input, {
@@ -61,6 +63,7 @@ export function withQueries(run: (rig: QueriesRig) => Promise<void>): Promise<vo
             const { type } = message as FromQueryThread;
             if (type === "chunk") chunks++;
             if (type === "left") left++;
+            if (type === "stale") stale++;
             options.onMessage(message);
           },
         });
@@ -71,7 +74,7 @@ export function withQueries(run: (rig: QueriesRig) => Promise<void>): Promise<vo
         return { post, end: () => thread.end() };
       },
     };
-    const { clock } = runtime, threads = new QueryThreads({ workers, clock, path });
+    const { clock } = runtime, threads = new QueryThreads({ workers, clock, path, storage });
     let lastId = 0;
     const made = queries({
       storage,
@@ -89,6 +92,7 @@ export function withQueries(run: (rig: QueriesRig) => Promise<void>): Promise<vo
       threads,
       chunks: () => chunks,
       left: () => left,
+      stale: () => stale,
       onPost: () => {},
       write: () => Promise.reject(new Error("nobody writes here")),
       fill: (collection, count, body, from = 0) => fill(storage, collection, count, body, from),

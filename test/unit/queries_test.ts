@@ -5,6 +5,7 @@ import test from "node:test";
 import { DfdbError } from "../../src/base/errors.ts";
 import { limits } from "../../src/base/limits.ts";
 import type { QueryOptions } from "../../src/engine/query_types.ts";
+import { copyDatabase } from "../../src/storage/sqlite/copy_database.ts";
 import { installSnapshot } from "../../src/storage/sqlite/install_snapshot.ts";
 import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
 import { coded, patient, put, start, testOptions, wall } from "../suites/storage_fixture.ts";
@@ -319,10 +320,15 @@ it("a snapshot is installed under a query: it keeps the old content, the next on
   const { rows } = await rig.queries.run("SELECT * FROM orders WHERE n >= 0");
   const reader = rows[Symbol.asyncIterator](), first = await reader.next();
   const old: string[] = [...first.done === true ? [] : first.value];
+  let asked: Promise<readonly string[]> | null = null, told = 0;
   await rig.storage.exchange(async () => {
     await installSnapshot({ source, target: rig.path });
-    await assert.rejects(rig.all("SELECT n FROM orders WHERE n = 7"), coded("busy"));
+    asked = rig.all("SELECT n FROM orders WHERE n = 7").then(({ rows }) => rows).finally(() => told++);
+    await rig.until(() => rig.stale() > 0);
+    assert.equal(told, 0, "what it was compiled for is not there in the new content, which nobody sees yet");
   });
+  assert.deepEqual(await asked, ['{"_id":"new","n":7}']);
+  assert.equal(rig.stale(), 1);
   assert.deepEqual((await rig.all("SELECT * FROM orders WHERE n = 7")).rows, [
     '{"_id":"new","_etag":"1.11111111-3","n":7}',
   ]);
@@ -330,6 +336,28 @@ it("a snapshot is installed under a query: it keeps the old content, the next on
     old.push(...step.value);
   }
   assert.equal(old.length, 20_000);
+});
+
+it("while a snapshot is being installed nobody is told of the new content, and then sees the old", async (rig) => {
+  rig.fill("orders", 500, (i) => `{"n":${i}}`);
+  const source = `${rig.path}.source`, count = "SELECT COUNT(*) AS n FROM orders WHERE n >= 0";
+  copyDatabase({ path: rig.path, target: source });
+  const other = await openStorage(testOptions(source)),
+    { number } = other.read((view) => view.collection("orders"))!;
+  other.write((tx) => void tx.append([put(number, "more", 0, '{"n":500}')], wall));
+  other.close();
+  const { storage } = rig, had = (): number => storage.read((view) => view.collection("orders"))!.documents;
+  let asked: Promise<readonly string[]> | null = null, told = 0;
+  await storage.exchange(async () => {
+    assert.deepEqual((await rig.all(count)).rows, ['{"n":500}'], "nothing is new yet");
+    await installSnapshot({ source, target: rig.path });
+    const chunks = rig.chunks();
+    asked = rig.all(count).then(({ rows }) => rows).finally(() => told++);
+    await rig.until(() => rig.chunks() > chunks);
+    await assert.rejects(rig.all(count, { timeoutMs: 50 }), coded("query_timeout"));
+    assert.deepEqual([told, had()], [0, 500]);
+  });
+  assert.deepEqual([await asked, had()], [['{"n":501}'], 501]);
 });
 
 it("reserved collections are refused, and not named", async (rig) => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { DfdbError } from "../../src/base/errors.ts";
+import { seqOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
 import type {
   FromQueryThread,
@@ -12,6 +13,8 @@ import type {
 import type { Reading } from "../../src/engine/query_reading.ts";
 import { StaleStatement } from "../../src/engine/query_reading.ts";
 import { QueryThreads } from "../../src/engine/query_threads.ts";
+import type { Position } from "../../src/storage/log.ts";
+import { origin } from "../../src/storage/log.ts";
 import { coded } from "../suites/storage_fixture.ts";
 import { ManualClock } from "../tool/manual_clock.ts";
 
@@ -23,11 +26,12 @@ interface FakeThread {
   die(error: DfdbError | null): void;
 }
 
-function fakes() {
+function fakes(untilSeen: (position: Position) => Promise<void> | null = () => null) {
   const clock = new ManualClock(), opened: FakeThread[] = [];
   const threads = new QueryThreads({
     clock,
     path: "data",
+    storage: { untilSeen },
     workers: {
       open(_, input, { onMessage, onEnd }) {
         const { stop } = input as QueryThreadInput;
@@ -62,6 +66,7 @@ const orderOf = (sql: string): ThreadReading => ({
 const chunk = (id: number, last: boolean, ...rows: string[]): FromQueryThread => ({
   type: "chunk",
   id,
+  at: null,
   rows,
   last,
   details: null,
@@ -86,9 +91,10 @@ test("readings go to free threads, then wait in order", async () => {
   opened[1]!.say({
     type: "failed",
     id: 4,
+    at: null,
     failure: { code: "disk_full", message: "no room", details: { n: 1 } },
   });
-  opened[0]!.say({ type: "stale", id: 1 });
+  opened[0]!.say({ type: "stale", id: 1, at: null });
   const rows = async (reading: Reading): Promise<unknown[]> => {
     const all: unknown[] = [];
     for (let next = await reading.next(); next !== null; next = await reading.next()) all.push(...next.rows);
@@ -113,6 +119,47 @@ test("a chunk that was taken asks for another one", async () => {
   assert.deepEqual((await waited)?.rows, ["c"]);
   assert.equal(thread!.posted.length, 3);
   assert.equal(await reading.next(), null);
+});
+
+test("what is of a state that nobody sees yet is kept back, in order; the thread goes on meanwhile", async () => {
+  const seen = Promise.withResolvers<void>(), asked: Position[] = [];
+  const { clock, opened, read } = fakes((position) => {
+    asked.push(position);
+    return position.seq === 0 ? seen.promise : null;
+  });
+  const [first, second, third, fourth] = [read(), read(), read(), read()] as const, at = origin;
+  const late = new DfdbError("query_timeout", "late"), told: string[] = [];
+  const tells = (what: string) => (): void => void told.push(what);
+  opened[0]!.say({ ...chunk(1, false, "a"), at } as FromQueryThread);
+  opened[0]!.say(chunk(1, true, "b"));
+  const failure = { code: "bad_request", message: "no", details: {} } as const;
+  opened[1]!.say({ type: "failed", id: 2, at, failure });
+  opened[0]!.say({ type: "stale", id: 3, at });
+  opened[1]!.say({ ...chunk(4, true, "of what is known"), at: { ...at, seq: seqOf(1) } } as FromQueryThread);
+  assert.deepEqual(asked.map(({ seq }) => seq), [0, 0, 0, 1], "once for each");
+  assert.deepEqual((await fourth.next())?.rows, ["of what is known"]);
+  const chunks = first.next().then((next) => [next?.rows, told.push("first")]);
+  const failed = assert.rejects(second.next(), coded("bad_request")).finally(tells("second"));
+  const left = assert.rejects(third.next(), (error) => error === late).finally(tells("third"));
+  third.stop(late);
+  await left;
+  await clock.advance(1_000);
+  assert.deepEqual(told, ["third"]);
+  seen.resolve();
+  assert.deepEqual((await chunks)[0], ["a"]);
+  assert.deepEqual((await first.next())?.rows, ["b"]);
+  assert.equal(await first.next(), null);
+  await failed;
+});
+
+test("where nobody can say whether a state is known its reading fails", async () => {
+  const { opened, read } = fakes(() => {
+    throw died;
+  });
+  const reading = read(), failed = assert.rejects(reading.next(), (error) => error === died);
+  opened[0]!.say({ ...chunk(1, false, "a"), at: origin } as FromQueryThread);
+  await failed;
+  assert.deepEqual(opened[0]!.posted.at(-1), { type: "leave", id: 1 });
 });
 
 test("who leaves frees the thread when it answers; who waits in the queue just goes", async () => {

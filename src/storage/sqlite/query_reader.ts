@@ -1,7 +1,8 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import type { CollectionNumber, IndexNumber } from "../../base/ids.ts";
 import { epochOf, nodeIdOf, runIdOf, seqOf } from "../../base/ids.ts";
-import type { TermRecord } from "../log.ts";
+import type { Position, TermRecord } from "../log.ts";
+import { origin } from "../log.ts";
 import type { SqlValue } from "../storage.ts";
 import { configure, connect } from "./connection.ts";
 import { mapped } from "./sqlite_error.ts";
@@ -38,6 +39,7 @@ export class QueryReader {
   readonly #selects: Selects;
   readonly #begin: StatementSync;
   readonly #end: StatementSync;
+  readonly #last: StatementSync;
   readonly #collection: StatementSync;
   readonly #index: StatementSync;
   #terms: readonly TermRecord[] | null = null;
@@ -60,6 +62,10 @@ export class QueryReader {
       this.#selects = new Selects(db);
       this.#begin = db.prepare("BEGIN");
       this.#end = db.prepare("ROLLBACK");
+      this.#last = db.prepare(
+        "SELECT log.seq, log.chain, terms.epoch, terms.run FROM log JOIN terms ON terms.number = log.term " +
+          "ORDER BY log.seq DESC LIMIT 1",
+      );
       this.#collection = db.prepare("SELECT name FROM collections WHERE number = ?");
       this.#index = db.prepare(
         "SELECT collection, paths, is_unique FROM indexes WHERE number = ? AND state = 'ready' AND name IS NOT NULL",
@@ -71,14 +77,15 @@ export class QueryReader {
   }
 
   /**
-   * Begins to read: everything up to {@linkcode end} sees the newest state of this moment. False when it is not what was expected, and nothing was
-   * begun.
+   * Begins to read: everything up to {@linkcode end} sees the newest state of this moment, which is `at`. Where it is not what was expected nothing
+   * was begun.
    */
-  begin(expected: ExpectedTables): boolean {
+  begin(expected: ExpectedTables): { readonly at: Position; readonly expected: boolean } {
     return this.#mapped(() => {
       this.end();
       this.#begin.run();
       this.#reading = true;
+      const at = this.#position();
       const collections = expected.collections.every(({ number, name }) =>
         this.#collection.get(number)?.["name"] === name
       );
@@ -87,9 +94,9 @@ export class QueryReader {
         return found !== undefined && found["collection"] === collection && found["paths"] === paths &&
           found["is_unique"] === Number(unique);
       });
-      if (collections && indexes) return true;
+      if (collections && indexes) return { at, expected: true };
       this.end();
-      return false;
+      return { at, expected: false };
     });
   }
 
@@ -138,6 +145,18 @@ export class QueryReader {
 
   close(): void {
     if (this.#db.isOpen) this.#db.close();
+  }
+
+  #position(): Position {
+    const row = this.#last.get();
+    if (row === undefined) return origin;
+    const { seq, chain, epoch, run } = row;
+    return {
+      epoch: epochOf(Number(epoch)),
+      run: runIdOf(String(run)),
+      seq: seqOf(Number(seq)),
+      chain: Number(chain),
+    };
   }
 
   #mapped<Result>(run: () => Result): Result {

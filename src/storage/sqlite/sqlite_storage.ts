@@ -8,6 +8,7 @@ import type { OpenWrite, ReadView, Storage, StorageStats, TrimPolicy, WriteTrans
 import { Apply } from "./apply.ts";
 import { checkKind, transaction } from "./connection.ts";
 import { Draft } from "./draft.ts";
+import { Exchange } from "./exchange.ts";
 import { HeldRead } from "./held_read.ts";
 import { IndexBuilder } from "./index_builder.ts";
 import { IndexWriter } from "./index_writer.ts";
@@ -74,8 +75,8 @@ export class SqliteStorage implements Storage {
   #writing = false;
   /** Rolls back the transaction that is open over macrotasks; null: there is none. */
   #abandon: (() => void) | null = null;
-  /** Another connection may be replacing the content. */
-  #exchanging = false;
+  readonly #exchange = new Exchange();
+  readonly untilSeen: Storage["untilSeen"] = (position) => this.#exchange.untilSeen(position, this.log);
   #closed = false;
   /** Why nothing may be written any more: a commit had an unknown outcome. */
   #failed: DfdbError | null = null;
@@ -200,20 +201,19 @@ export class SqliteStorage implements Storage {
     this.#usable();
     this.#notExchanging();
     assert(this.#reading === 0 && !this.#writing, "the content is exchanged between reads and writes");
-    this.#exchanging = true;
+    this.#exchange.begin();
     try {
       mapped(`reading ${this.#parts.path}`, () => this.#held.pin());
       await run();
     } finally {
-      this.#exchanging = false;
-      this.#reload();
+      this.#exchange.end(() => this.#reload());
     }
   }
 
   reclaim(): boolean {
     const { state, writer, crashPoint } = this.#parts;
     this.#usable();
-    if (!isReclaimDue(state) || this.#abandon !== null || this.#exchanging) return false;
+    if (!isReclaimDue(state) || this.#abandon !== null || this.#exchange.underWay) return false;
     const { tables } = this.#writers, meta = this.#meta, indexes = this.#indexes;
     const more = this.#guarded(() => reclaimSlice({ writer, state, tables, meta, indexes, crashPoint }));
     this.#growth.add("reclaim");
@@ -227,9 +227,7 @@ export class SqliteStorage implements Storage {
 
   buildSlice(): boolean {
     this.#usable();
-    if (!this.#builder.isDue || this.#abandon !== null || this.#exchanging) {
-      return false;
-    }
+    if (!this.#builder.isDue || this.#abandon !== null || this.#exchange.underWay) return false;
     const more = this.#guarded(() => this.#builder.slice());
     this.#growth.add("index");
     return more;
@@ -242,7 +240,7 @@ export class SqliteStorage implements Storage {
 
   abandonIndex(index: IndexNumber): void {
     this.#builder.giveUp(index);
-    if (this.#closed || this.#failed !== null || this.#abandon !== null || this.#exchanging) return;
+    if (this.#closed || this.#failed !== null || this.#abandon !== null || this.#exchange.underWay) return;
     try {
       this.#guarded(() => this.#builder.abandon());
     } catch (error) {
@@ -257,7 +255,7 @@ export class SqliteStorage implements Storage {
 
   trimLog(policy: TrimPolicy): boolean {
     this.#usable();
-    if (this.#abandon !== null || this.#exchanging) return false;
+    if (this.#abandon !== null || this.#exchange.underWay) return false;
     assert(this.#reading === 0 && !this.#writing, "the log is trimmed between reads and writes");
     const plan = mapped(this.#parts.path, () => this.#trimmer.plan(policy));
     if (plan === null) return false;
@@ -268,7 +266,7 @@ export class SqliteStorage implements Storage {
 
   checkpointIfDue(): boolean {
     this.#usable();
-    if (this.#abandon !== null || this.#exchanging) return false;
+    if (this.#abandon !== null || this.#exchange.underWay) return false;
     if (!this.#growth.isDue()) return false;
     return this.#guarded(() => checkpointIfDue(this.#parts.writer, this.#parts.crashPoint));
   }
@@ -379,7 +377,9 @@ export class SqliteStorage implements Storage {
   }
 
   #notExchanging(): void {
-    if (this.#exchanging) throw new DfdbError("busy", `the content of ${this.#parts.path} is being replaced`);
+    if (this.#exchange.underWay) {
+      throw new DfdbError("busy", `the content of ${this.#parts.path} is being replaced`);
+    }
   }
 
   /** For what waits for no turn. */
