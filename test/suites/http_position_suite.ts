@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
+import { installSnapshot } from "../../src/storage/sqlite/install_snapshot.ts";
+import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
 import type { It, NodeOptions, TestNode } from "./http_fixture.ts";
 import { refused } from "./http_fixture.ts";
+import { beginTerm, testOptions, wall } from "./storage_fixture.ts";
 
 const minPosition = (position: string) => ({ headers: { "x-dfdb-min-position": position } });
 
@@ -27,6 +30,24 @@ const impatient: NodeOptions = {
       },
     };
   },
+};
+
+/** The history of a node goes another way while a statement is read, each time. */
+const overtaken: NodeOptions = {
+  around: (given) => ({
+    ...given,
+    queries: {
+      async run(sql, options) {
+        const { storage, engine } = given, target = storage.stats().path, source = `${target}.other`;
+        const answer = await given.queries.run(sql, options);
+        const other = await openStorage(testOptions(source));
+        if (other.log.last.seq === 0) other.write((tx) => void tx.append([beginTerm(9, "9")], wall));
+        other.close();
+        await engine.exchange(async () => void await installSnapshot({ source, target }));
+        return answer;
+      },
+    },
+  }),
 };
 
 /** Reads that wait for what their client has seen; every write tells it. */
@@ -109,6 +130,25 @@ export function positionSuite(it: It): void {
       }
     }
   });
+
+  it(
+    "what this history has left while a statement was read is 409, also where rows are still to come",
+    async (node) => {
+      const select = (headers: Readonly<Record<string, string>>): Promise<Response> =>
+        node.request("POST", "/query", { headers, body: '{"sql":"SELECT * FROM orders WHERE n >= 0"}' });
+      const documents = Array.from({ length: 5_000 }, (_, n) => ({ n, pad: "x".repeat(400) }));
+      const written = await node.request("POST", "/collections/orders/bulk?atomic=true", {
+        body: JSON.stringify(documents),
+      });
+      assert.ok(written.ok, await written.text());
+      const headers = { accept: "application/x-ndjson", "x-dfdb-min-position": `1.abababab-2` };
+      const body = await refused(select(headers), 409, "position_lost");
+      assert.equal(body["lastInCommon"], null);
+      assert.equal(node.storage.log.last.epoch, 9);
+      await refused(select({}), 400, "collection_not_found");
+    },
+    overtaken,
+  );
 
   it("what is no position is 400", async (node) => {
     const position = await write(node, "a");
