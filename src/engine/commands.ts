@@ -7,7 +7,7 @@ import { seqOf } from "../base/ids.ts";
 import { DfdbError } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import type { Operation } from "../document/operation.ts";
-import type { CollectionInfo, WriteTransaction } from "../storage/storage.ts";
+import type { CollectionInfo, ReadView, WriteTransaction } from "../storage/storage.ts";
 import { settingsDropped } from "./collection_settings.ts";
 import type { Plan } from "./plan.ts";
 
@@ -17,8 +17,8 @@ export interface NewDocument {
   readonly body: Uint8Array;
 }
 
-/** Decides whether the document's last change (0: it does not exist) is one that the client accepts; throws if not. */
-export type Precondition = (current: Seq) => void;
+/** Decides whether the document's last change in the view (0: it does not exist) is one that the client accepts; throws if not. */
+export type Precondition = (current: Seq, view: ReadView) => void;
 
 export interface Written {
   readonly id: DocumentId;
@@ -54,7 +54,7 @@ export function putDocument(
     run(tx, wallMs) {
       const info = tx.collection(collection);
       const previous = info === null ? seqOf(0) : tx.documentSeq(info.number, document.id);
-      precondition(previous);
+      precondition(previous, tx);
       return put(tx, collection, info, document, previous, wallMs);
     },
   };
@@ -71,7 +71,7 @@ export function deleteDocument(
     run(tx, wallMs) {
       const info = tx.collection(collection);
       const previous = info === null ? seqOf(0) : tx.documentSeq(info.number, id);
-      precondition(previous);
+      precondition(previous, tx);
       if (info === null || previous === 0) {
         throw new DfdbError("not_found", `There is no document "${id}" in collection "${collection}"`);
       }

@@ -79,7 +79,7 @@ function* decided(
 ): Generator<void, { readonly put: Put; readonly body: string }, void> {
   const info = tx.collection(collection);
   const document = info === null ? null : tx.document(info.number, id);
-  precondition(document?.seq ?? seqOf(0));
+  precondition(document?.seq ?? seqOf(0), tx);
   if (info === null || document === null) {
     throw new DfdbError("not_found", `There is no document "${id}" in collection "${collection}"`);
   }

@@ -154,6 +154,11 @@ class RepeatableInputs implements Inputs {
   }
 }
 
+/** As expressions see it. It may have been written in this very transaction, of whose term the log knows nothing yet. */
+function textOf({ terms }: ReadView, document: Read): string {
+  return readText(document, (seq) => etagText(terms, seqOf(seq)));
+}
+
 class Work {
   readonly #log: LogReader;
   readonly #documentLimits: DocumentLimits;
@@ -239,7 +244,7 @@ class Work {
     for (const id of changed) {
       this.#inTime();
       const document = tx.document(number, id);
-      if (document !== null && (where === null || holds(where, this.#text(document), context))) {
+      if (document !== null && (where === null || holds(where, textOf(tx, document), context))) {
         current.push({ id, seq: document.seq, body: null });
       }
       if (slice.full(document?.body.length ?? 0)) yield;
@@ -262,7 +267,7 @@ class Work {
     const old = body ?? tx.document(collection, id)?.body;
     assert(old !== undefined, "what matches is there");
     const document: Read = { id, seq, body: old };
-    const bytes = setBody(set, document, this.#text(document), contextOf(this.#inputs), this.#documentLimits);
+    const bytes = setBody(set, document, textOf(tx, document), contextOf(this.#inputs), this.#documentLimits);
     operations.push({ kind: "put", collection, id, previous: seq, body: bytes });
     return bytes.length + id.length + entryOverhead;
   }
@@ -271,10 +276,6 @@ class Work {
   #begin(): void {
     this.#inTime();
     this.#inputs.again();
-  }
-
-  #text(document: Read): string {
-    return readText(document, (seq) => etagText(this.#log.terms, seqOf(seq)));
   }
 
   /** Nothing is begun any more for whom the time is over. */

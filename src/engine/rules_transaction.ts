@@ -1,5 +1,5 @@
 import type { CollectionNumber, DocumentId, Seq } from "../base/ids.ts";
-import type { LogEntry, Position } from "../storage/log.ts";
+import type { LogEntry, Position, TermRecord } from "../storage/log.ts";
 import type {
   CollectionInfo,
   DocumentPage,
@@ -27,6 +27,10 @@ export class CheckedTransaction implements WriteTransaction {
 
   get position(): Position {
     return this.#tx.position;
+  }
+
+  get terms(): readonly TermRecord[] {
+    return this.#tx.terms;
   }
 
   get version(): number {

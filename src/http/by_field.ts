@@ -3,7 +3,7 @@
  * equals the number that is written so. Reading and changing take the first match, deleting takes all.
  */
 import { DfdbError } from "../base/errors.ts";
-import type { DocumentId, Seq } from "../base/ids.ts";
+import type { DocumentId } from "../base/ids.ts";
 import { readPatch } from "../document/conditions.ts";
 import { fieldSteps } from "../document/field_path.ts";
 import { eachStep } from "../document/json_find.ts";
@@ -88,11 +88,11 @@ function read(dependencies: HttpDependencies): Handler {
 }
 
 function put(dependencies: HttpDependencies): Handler {
-  const { engine, storage, limits } = dependencies;
+  const { engine, limits } = dependencies;
   const bodyLimits = { bytesMax: limits.documentBytesMax, nestingMax: limits.nestingMax };
   return async (c) => {
     const request = c.req.raw, wanted = asked(dependencies, c);
-    const demanded = precondition(request.headers, storage.log);
+    const demanded = precondition(request.headers);
     const sent = documentBody(await readBody(request, limits.documentBytesMax), bodyLimits);
     const { done, plan } = await onFirst(dependencies, wanted, demanded, (id, unchanged) => {
       if (sent.id !== null && sent.id !== id) {
@@ -114,7 +114,7 @@ function patch(dependencies: HttpDependencies): Handler {
   const documentLimits = { bytesMax: limits.documentBytesMax, nestingMax: limits.nestingMax };
   return async (c) => {
     const request = c.req.raw, wanted = asked(dependencies, c), { collection } = wanted;
-    const demanded = precondition(request.headers, storage.log);
+    const demanded = precondition(request.headers);
     const sent = await readBody(request, limits.documentBytesMax);
     const change = readPatch(sent, limits.nestingMax);
     const { done } = await onFirst(dependencies, wanted, demanded, (id, unchanged) => {
@@ -125,7 +125,7 @@ function patch(dependencies: HttpDependencies): Handler {
       const edit = { collection, id, conditions: [], patch: change, bytes: sent.length, documentBytes };
       return engine.submit(patchDocument(edit, unchanged, documentLimits));
     });
-    return editedAnswer(dependencies, collection, done);
+    return editedAnswer(collection, done);
   };
 }
 
@@ -162,9 +162,9 @@ async function onFirst<Value>(
     if (row === null) throw noMatch({ collection, field });
     const found = JSON.parse(row) as { readonly _id: string; readonly _etag: string };
     const { seq } = parsePosition(found._etag);
-    const unchanged = (current: Seq): void => {
+    const unchanged: Precondition = (current, view) => {
       if (current !== seq) throw new Changed();
-      demanded(current);
+      demanded(current, view);
     };
     try {
       return { done: await change(documentId(found._id), unchanged), plan: answer.plan };

@@ -42,14 +42,14 @@ function read({ storage }: HttpDependencies): Handler {
 }
 
 function put(dependencies: HttpDependencies): Handler {
-  const { engine, storage } = dependencies;
+  const { engine } = dependencies;
   const { documentBytesMax, nestingMax } = dependencies.limits;
   const bodyLimits = { bytesMax: documentBytesMax, nestingMax };
   return async (c) => {
     const request = c.req.raw;
     const name = collectionName(parameter(c, "collection"));
     const id = documentId(parameter(c, "id"));
-    const demanded = precondition(request.headers, storage.log);
+    const demanded = precondition(request.headers);
     const sent = documentBody(await readBody(request, documentBytesMax), bodyLimits);
     if (sent.id !== null && sent.id !== id) {
       throw new DfdbError("bad_request", "_id in the body is not the id in the path");
@@ -77,12 +77,12 @@ export function insert(dependencies: HttpDependencies, newId: () => DocumentId):
   };
 }
 
-function remove({ engine, storage }: HttpDependencies): Handler {
+function remove({ engine }: HttpDependencies): Handler {
   return async (c) => {
     const name = collectionName(parameter(c, "collection"));
     const id = documentId(parameter(c, "id"));
     const { position } = await engine.submit(
-      deleteDocument(name, id, precondition(c.req.raw.headers, storage.log)),
+      deleteDocument(name, id, precondition(c.req.raw.headers)),
     );
     return jsonText('{"success":true}', 200, positionHeader(position));
   };

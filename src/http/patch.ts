@@ -8,7 +8,7 @@ import type { Edited } from "../engine/edits.ts";
 import { patchDocument } from "../engine/edits.ts";
 import type { Committed } from "../engine/plan.ts";
 import type { EntryPlace, KeptAnswer } from "../engine/remembered.ts";
-import { etagText, positionText } from "../storage/position_text.ts";
+import { positionText } from "../storage/position_text.ts";
 import { readBody } from "./body.ts";
 import { documentText, idText } from "./document_text.ts";
 import type { DescribeFailure } from "./failures.ts";
@@ -73,7 +73,7 @@ function edit(dependencies: HttpDependencies, read: ReadAsked): Handler {
     const request = c.req.raw;
     const collection = collectionName(parameter(c, "collection"));
     const id = documentId(parameter(c, "id"));
-    const demanded = precondition(request.headers, storage.log);
+    const demanded = precondition(request.headers);
     const sent = await readBody(request, documentBytesMax);
     const { conditions, patch } = read(sent, nestingMax);
     const documentBytes = storage.read((view) => {
@@ -85,25 +85,19 @@ function edit(dependencies: HttpDependencies, read: ReadAsked): Handler {
       demanded,
       documentLimits,
     );
-    return await writeOnce(dependencies, request, sent, plan, editedAs(dependencies, collection));
+    return await writeOnce(dependencies, request, sent, plan, editedAs(collection));
   };
 }
 
 /** What a client is told of a document that was edited. */
-export function editedAnswer(
-  dependencies: HttpDependencies,
-  collection: string,
-  { value, position }: Committed<Edited>,
-): Response {
-  return keptAnswer(editedAs(dependencies, collection)(value, position), position);
+export function editedAnswer(collection: string, { value, position }: Committed<Edited>): Response {
+  return keptAnswer(editedAs(collection)(value, position), position);
 }
 
-function editedAs(
-  { storage }: HttpDependencies,
-  collection: string,
-): (value: Edited, at: EntryPlace) => KeptAnswer {
-  return ({ id, body, seq }, at) => {
-    const etag = at.seq === seq ? positionText(at, seq) : etagText(storage.log.terms, seq);
+/** An edit is always an entry, so where that is, is the document's etag, too. */
+function editedAs(collection: string): (value: Edited, at: EntryPlace) => KeptAnswer {
+  return ({ id, body }, at) => {
+    const etag = positionText(at, at.seq);
     const document = documentText({ id, body }, etag);
     const text = `{"success":true,"id":${
       idText(id)

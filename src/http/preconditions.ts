@@ -1,7 +1,6 @@
 import { DfdbError } from "../base/errors.ts";
 import type { Seq } from "../base/ids.ts";
 import type { Precondition } from "../engine/commands.ts";
-import type { LogReader } from "../storage/log.ts";
 import { etagText } from "../storage/position_text.ts";
 import { PreconditionFailed } from "./failures.ts";
 
@@ -10,14 +9,14 @@ const anything: Precondition = () => {};
 const tag = /[ \t]*(?:W\/)?(?:"([\x21\x23-\x7e]*)"|([\x21\x23-\x2b\x2d-\x7e]+))[ \t]*(?:,|$)/y;
 
 /** What `If-Match` and `If-None-Match` of a write to one document demand; throws `bad_request` when they cannot be read. */
-export function precondition(headers: Headers, log: LogReader): Precondition {
+export function precondition(headers: Headers): Precondition {
   const match = headers.get("if-match");
   const noneMatch = headers.get("if-none-match");
   if (match === null && noneMatch === null) return anything;
   if (match !== null && noneMatch !== null) {
     throw new DfdbError("bad_request", "If-Match and If-None-Match exclude each other");
   }
-  if (match !== null) return ifMatch(match, log);
+  if (match !== null) return ifMatch(match);
   if (noneMatch?.trim() !== "*") throw new DfdbError("bad_request", "If-None-Match takes * only");
   return mustNotExist;
 }
@@ -27,15 +26,14 @@ function mustNotExist(current: Seq): void {
   throw new PreconditionFailed("The document exists", null, current);
 }
 
-function ifMatch(header: string, log: LogReader): Precondition {
+function ifMatch(header: string): Precondition {
   const tags = header.trim() === "*" ? null : entityTags(header);
-  return (current) => {
+  return (current, { terms }) => {
     if (tags === null) {
       if (current === 0) throw new DfdbError("not_found", "There is no such document");
       return;
     }
-    // A change that is not committed yet has an etag that nobody can have seen.
-    if (current !== 0 && current <= log.last.seq && tags.includes(etagText(log.terms, current))) return;
+    if (current !== 0 && tags.includes(etagText(terms, current))) return;
     throw new PreconditionFailed(
       current === 0 ? "There is no such document" : "The document was changed in between",
       tags.join(", "),

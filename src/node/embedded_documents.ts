@@ -1,7 +1,7 @@
 /** Documents of an embedded database: the same plans and rules as over HTTP, without it. */
 import { utf8 } from "../base/bytes.ts";
 import { DfdbError } from "../base/errors.ts";
-import type { DocumentId, Seq } from "../base/ids.ts";
+import type { DocumentId } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import { readPatch } from "../document/conditions.ts";
 import type { DocumentBody } from "../document/json_text.ts";
@@ -249,10 +249,8 @@ export class Documents {
 
   #demanded({ ifMatch }: WriteCondition): Precondition {
     if (ifMatch === undefined) return anything;
-    const { log } = this.#database.storage;
-    return (current: Seq) => {
-      // A change that is not committed yet has an etag that nobody can have seen.
-      const etag = current === 0 || current > log.last.seq ? null : etagText(log.terms, current);
+    return (current, { terms }) => {
+      const etag = current === 0 ? null : etagText(terms, current);
       if (ifMatch === null ? current === 0 : etag === ifMatch) return;
       throw new DfdbError("precondition_failed", "The document is not as it was expected", {
         details: { expected: ifMatch, actual: etag },

@@ -8,7 +8,7 @@ import type {
   WallMs,
 } from "../base/ids.ts";
 import type { IndexDefinition, Operation } from "../document/operation.ts";
-import type { LogEntry, Position, Term, TimedLogReader } from "./log.ts";
+import type { LogEntry, Position, Term, TermRecord, TimedLogReader } from "./log.ts";
 import type { VersionView } from "./versions.ts";
 
 /**
@@ -178,6 +178,8 @@ export interface DocumentPage {
 
 export interface ReadView {
   readonly position: Position;
+  /** All terms of this state, oldest first; inside a transaction also one that it has begun: what makes etags of its documents. */
+  readonly terms: readonly TermRecord[];
   /** Another number, never one that was there before, after every change of collections or indexes. */
   readonly version: number;
   /** The same for the documents of the collections `_settings` and `_keys`. */

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { collectionNumberOf, documentIdOf, seqOf, wallMsOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
+import type { TermRecord } from "../../src/storage/log.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import {
   beginTerm,
@@ -48,6 +49,32 @@ export function writeSuite({ openStorage }: StorageOpeners): void {
       assert.equal(storage.read((v) => v.position.seq), 5);
       assert.equal(storage.read((v) => v.document(collectionNumberOf(99), id)), null);
     }));
+
+  test(
+    "storage: a transaction knows the term that it begins; what is committed does not",
+    patient,
+    () =>
+      withStorage((storage) => {
+        const firsts = (of: { readonly terms: readonly TermRecord[] }) =>
+          of.terms.map((term) => term.firstSeq);
+        const begin = (run: string, before: readonly number[], after: readonly number[]): void =>
+          storage.write((tx) => {
+            assert.deepEqual(firsts(tx), before);
+            tx.append([beginTerm(1, run)], wall);
+            assert.deepEqual([firsts(tx), firsts(storage.log)], [after, before]);
+            assert.deepEqual(storage.read(firsts), before);
+          });
+        begin("1", [], [1]);
+        begin("2", [1], [1, 2]);
+        const given = (): void =>
+          storage.write((tx) => {
+            tx.append([beginTerm(1, "3")], wall);
+            throw new Error("given up");
+          });
+        assert.throws(given, /given up/);
+        assert.deepEqual([storage.read(firsts), firsts(storage.log)], [[1, 2], [1, 2]]);
+      }),
+  );
 
   test(
     "storage: an entry of several operations is one seq; a transaction sees its own writes",

@@ -6,6 +6,7 @@ import { silentLogger } from "../../src/base/logger.ts";
 import { utf8 } from "../../src/base/bytes.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { engine } from "../../src/engine/engine.ts";
+import type { Leadership } from "../../src/engine/plan.ts";
 import { transaction } from "../../src/engine/transaction.ts";
 import type { Clock } from "../../src/runtime/runtime.ts";
 import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
@@ -19,6 +20,8 @@ export interface DatabaseRig {
   readonly engine: Engine;
   readonly clock: Clock;
   readonly logger: typeof silentLogger;
+  /** By which it writes. */
+  leadership: Leadership;
   /** Why it does not write; null: it does. */
   refusal: DfdbError | null;
   /** Documents of a collection, all in one entry. */
@@ -36,7 +39,7 @@ export function withDatabase(run: (rig: DatabaseRig) => Promise<void>): Promise<
       clock,
       gate: () => {
         if (rig.refusal !== null) throw rig.refusal;
-        return { epoch: epochOf(1), run: runIdOf("ab".repeat(16)), nodeId: nodeIdOf("e".repeat(32)) };
+        return rig.leadership;
       },
       onFatal: (error) => {
         throw error;
@@ -48,6 +51,7 @@ export function withDatabase(run: (rig: DatabaseRig) => Promise<void>): Promise<
       engine: writer,
       clock,
       logger: silentLogger,
+      leadership: { epoch: epochOf(1), run: runIdOf("ab".repeat(16)), nodeId: nodeIdOf("e".repeat(32)) },
       refusal: null,
       async insert(collection, documents) {
         await writer.submit(transaction(

@@ -145,6 +145,9 @@ function viewOf(state: State): ReadView {
     get position() {
       return state.position;
     },
+    get terms() {
+      return state.terms;
+    },
     // Any write may have changed anything.
     get version() {
       return state.position.seq;

@@ -79,6 +79,9 @@ test("embedding: documents, conditions, lists, bulk and drop", () =>
     const changed = await db.put("orders", "a", { total: 2 }, { ifMatch: made._etag });
     assert.equal(changed.created, false);
     await assert.rejects(db.delete("orders", "a", { ifMatch: made._etag }), { code: "precondition_failed" });
+    const other = db.put("orders", "a", { total: 3 });
+    const late = db.put("orders", "a", { total: 4 }, { ifMatch: changed._etag });
+    await assert.rejects(late, { details: { expected: changed._etag, actual: (await other)._etag } });
     await assert.rejects(db.insert("orders", { _id: "a" }), { code: "duplicate_key" });
     await assert.rejects(db.put("orders", "a", { _id: "b" }), { code: "bad_request" });
     await assert.rejects(db.insert("orders", { text: "x".repeat(2_000) }), { code: "payload_too_large" });

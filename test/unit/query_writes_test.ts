@@ -2,10 +2,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { utf8 } from "../../src/base/bytes.ts";
 import { DfdbError } from "../../src/base/errors.ts";
-import { documentIdOf, seqOf } from "../../src/base/ids.ts";
+import { documentIdOf, epochOf, runIdOf, seqOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
 import { deleteDocument, dropCollection, putDocument } from "../../src/engine/commands.ts";
-import type { QueryAnswer, QueryMatch, WriteContext, Writing } from "../../src/engine/query_types.ts";
+import type {
+  QueryAnswer,
+  QueryMatch,
+  SubmitOnce,
+  WriteContext,
+  Writing,
+} from "../../src/engine/query_types.ts";
+import type { KeptAnswer, MakeAnswer } from "../../src/engine/remembered.ts";
+import { remembered } from "../../src/engine/remembered.ts";
 import { writeStatements } from "../../src/engine/query_writes.ts";
 import { catalogOf } from "../../src/engine/view_catalog.ts";
 import { compileMatches } from "../../src/query/compile.ts";
@@ -25,6 +33,8 @@ interface Asked {
   /** There is no search: it is little. */
   readonly little?: boolean;
   readonly readOnly?: boolean;
+  /** Its answer is remembered under this. */
+  readonly key?: string;
 }
 
 const matchOf = ([, id, seq, body]: readonly SqlValue[]): QueryMatch => ({
@@ -43,7 +53,7 @@ function run(rig: DatabaseRig, sql: string, asked: Asked = {}): Promise<QueryAns
     sql,
     inputs,
     readOnly: asked.readOnly ?? false,
-    once: null,
+    once: asked.key === undefined ? null : once(rig, asked.key),
     timeoutMs: 1_000,
     signal,
     catalog: () => ({
@@ -70,7 +80,31 @@ function run(rig: DatabaseRig, sql: string, asked: Asked = {}): Promise<QueryAns
     newId: () => documentIdOf(newId()),
     documentLimits: { bytesMax: 16 * 2 ** 20, nestingMax: 100 },
   });
-  return write(parse(sql) as Writing, context);
+  return write(parse(sql) as Writing, context).catch((error) => {
+    if (error instanceof Remembered) return error.answer;
+    throw error;
+  });
+}
+
+class Remembered extends Error {
+  readonly answer: QueryAnswer;
+
+  constructor(answer: QueryAnswer) {
+    super("the statement is answered");
+    this.answer = answer;
+  }
+}
+
+function once({ engine }: DatabaseRig, key: string): SubmitOnce {
+  return async (plan, finish) => {
+    const answer = (...[value, _, operations]: Parameters<MakeAnswer<unknown>>): KeptAnswer => ({
+      status: 200,
+      headers: {},
+      body: JSON.stringify(finish(value as Parameters<typeof finish>[0], operations)),
+    });
+    const { value } = await engine.submit(remembered(plan, { key: documentIdOf(key), request: "" }, answer));
+    throw new Remembered(JSON.parse(value.body) as QueryAnswer);
+  };
 }
 
 const fails = (promise: Promise<unknown>, code: string, message?: RegExp): Promise<void> =>
@@ -193,6 +227,27 @@ test("little is found inside a transaction that others share, and sees what they
     await fails(run(rig, "UPDATE c SET n = ?", { little: true }), "bad_request");
     await fails(run(rig, "UPDATE c SET x = 1 WHERE n = ?", { little: true }), "bad_request");
     assert.equal((await run(rig, "DELETE FROM none", { little: true })).affected, 0);
+  }));
+
+test("_etag is the document's own, also of a document that was written in the same first transaction of a run", () =>
+  withDatabase(async (rig) => {
+    const sql = "UPDATE c SET was = _etag";
+    for (const [i, digit] of ["a", "b"].entries()) {
+      rig.leadership = { ...rig.leadership, epoch: epochOf(i + 1), run: runIdOf(digit.repeat(32)) };
+      const writes = [
+        put(rig, "a", {}),
+        run(rig, sql, { little: true }),
+        put(rig, "b", {}),
+        run(rig, `${sql} WHERE _id = 'b'`, { little: true, key: `key${i}` }),
+      ];
+      await Promise.all(writes);
+      const begun = rig.storage.log.terms.at(-1)!.firstSeq;
+      const was = (after: number): string => `{"was":"${i + 1}.${digit.repeat(8)}-${begun + after}"}`;
+      assert.equal(rig.storage.log.last.seq, begun + writes.length);
+      assert.deepEqual([rig.body("c", "a"), rig.body("c", "b")], [was(1), was(3)]);
+      await run(rig, sql);
+      assert.deepEqual([rig.body("c", "a"), rig.body("c", "b")], [was(2), was(4)]);
+    }
   }));
 
 test("little that becomes large gets a transaction of its own", () =>

@@ -65,6 +65,7 @@ export function replaceState(state: State, next: State): void {
 /** What a read may ask of committed or uncommitted state. */
 export interface Catalog {
   readonly position: Position;
+  readonly terms: readonly TermRecord[];
   readonly version: number;
   readonly settingsVersion: number;
   readonly indexes: Indexes;
@@ -92,6 +93,9 @@ export function committedCatalog(state: State): Catalog {
   return {
     get position() {
       return state.position;
+    },
+    get terms() {
+      return state.terms;
     },
     get version() {
       return state.version;

@@ -1,6 +1,6 @@
 import type { CollectionNumber, DocumentId, Seq } from "../../base/ids.ts";
 import { documentIdOf, seqOf, wallMsOf } from "../../base/ids.ts";
-import type { Position } from "../log.ts";
+import type { Position, TermRecord } from "../log.ts";
 import type {
   CollectionInfo,
   DocumentPage,
@@ -40,6 +40,10 @@ export class View implements ReadView {
 
   get position(): Position {
     return this.#catalog.position;
+  }
+
+  get terms(): readonly TermRecord[] {
+    return this.#catalog.terms;
   }
 
   get version(): number {
