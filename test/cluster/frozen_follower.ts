@@ -58,7 +58,7 @@ export async function frozenFollower(documents: number): Promise<boolean> {
     await write(c.leader, "warm", warmUp);
     const frozen = c.followers[0] as Member;
     await converged(c);
-    frozen.process.signal("SIGSTOP");
+    await frozen.process.pause();
     const before = memory(c.leader);
     let largest = before;
     const latencies = await write(c.leader, "f", documents, (answers) => {

@@ -10,7 +10,7 @@ import { goesOn, named, pair, wentOver } from "./handover_pair.ts";
 
 test("a target that is stopped: not_caught_up, and it follows on when it wakes", (t) =>
   pair(t, ["node", "bun"], async (all) => {
-    all.to.process.signal("SIGSTOP");
+    await all.to.process.pause();
     await all.load.more(20);
     named(await handOver(all.from, all.to, 1), "not_caught_up");
     await goesOn(all);
@@ -22,7 +22,7 @@ test("a target that is stopped: not_caught_up, and it follows on when it wakes",
 test("a target that dies in the middle: unreachable; one that is dead: conflict", (t) =>
   pair(t, ["bun", "deno"], async (all) => {
     const { from, to, load } = all;
-    to.process.signal("SIGSTOP");
+    await to.process.pause();
     await load.more(20);
     const answer = handOver(from, to);
     await eventually("the handover waits", async () => (await status(from)).handover === null ? null : true);

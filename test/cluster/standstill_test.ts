@@ -16,7 +16,7 @@ test("a candidate that stood still for longer than the silence stays a follower 
   t.after(() => load.stop());
   await watching(follower);
   for (let round = 0; round < 2; round++) {
-    follower.process.signal("SIGSTOP");
+    await follower.process.pause();
     await load.more(10);
     await eventually("the follower is silent for long", async () => {
       const { lagMs = 0 } = (await status(leader)).leader.followers[0] ?? {};
@@ -49,8 +49,8 @@ test("a leader that stood still for longer than the silence takes no write befor
   t.after(() => before.stop());
   await before.more(50);
   await before.stop();
+  await old.process.pause();
   const stoppedMs = performance.now();
-  old.process.signal("SIGSTOP");
   // What these send waits in its sockets: it finds them when it wakes, before any news.
   const late = inserters({ members: [old], clients: 8, collection: "late" });
   const load = inserters({ members: [next], clients: 8 });

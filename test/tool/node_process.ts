@@ -38,6 +38,8 @@ export interface NodeProcess {
   readonly exited: Promise<number | null>;
   readonly running: boolean;
   signal(name: NodeJS.Signals): void;
+  /** SIGSTOP; resolves when none of its threads runs any more: on a busy machine some go on for a while. "SIGCONT" ends it. */
+  pause(): Promise<void>;
   /** SIGTERM, then waits; SIGKILL when it is not gone after `graceMs`. Resolves as `exited`. */
   stop(graceMs?: number): Promise<number | null>;
   /** SIGKILL, then waits. */
@@ -99,6 +101,10 @@ function watch(child: ChildProcess, options: NodeProcessOptions): NodeProcess {
       return running;
     },
     signal,
+    async pause() {
+      signal("SIGSTOP");
+      while (running && someThreadRuns(pid)) await sleep(1);
+    },
     async stop(graceMs = 15_000) {
       signal("SIGTERM");
       const timer = setTimeout(() => void kill9(), graceMs);
@@ -108,6 +114,21 @@ function watch(child: ChildProcess, options: NodeProcessOptions): NodeProcess {
     },
     kill9,
   };
+}
+
+/** False where the system does not say. */
+function someThreadRuns(pid: number): boolean {
+  const folder = `/proc/${pid}/task`;
+  if (!fs.existsSync(folder)) return false;
+  try {
+    // The state is the first field after the name, which is in brackets.
+    return fs.readdirSync(folder).some((thread) =>
+      !/\) [TtXZ] [^)]*$/.test(fs.readFileSync(`${folder}/${thread}/stat`, "utf8"))
+    );
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return true; // a thread that has just ended
+    throw error;
+  }
 }
 
 /** The exit code, once the process ended and its pipes are read to their end. */
