@@ -1,5 +1,6 @@
 /** Wires the replication shells to the rest of the node: what follows me, and whom I follow. */
 import type { NodeId } from "../base/ids.ts";
+import { epochOf } from "../base/ids.ts";
 import type { Logger } from "../base/logger.ts";
 import { limits } from "../base/limits.ts";
 import type { Authority } from "../cluster/authority.ts";
@@ -143,6 +144,7 @@ export function serve(
     log: storage.log,
     committed: engine.committed,
     readOnly: () => role.readOnly.on,
+    epoch: () => role.leadership?.epoch ?? epochOf(0),
     tuning: tuning(settings),
     listen: { hostname, port: listen.port },
     snapshots,

@@ -1,7 +1,7 @@
 import { DfdbError, type ErrorCode } from "../base/errors.ts";
 import type { Seq } from "../base/ids.ts";
 import { seqOf } from "../base/ids.ts";
-import { type LogReader, type Position, samePosition, type Term } from "../storage/log.ts";
+import { type LogReader, type Position, samePosition, type Term, type TermRecord } from "../storage/log.ts";
 import { termAt as termIn } from "../storage/position_text.ts";
 import type { Hello, Probed, Welcome } from "../wire/message.ts";
 
@@ -12,8 +12,16 @@ export interface Verdict {
   readonly found: boolean;
 }
 
+/** Whose leadership it is, and under which epoch: its log has entries of that one only after the first write. */
+export type Leading = Pick<TermRecord, "nodeId" | "epoch">;
+
 /** How the follower of `hello` is brought to this leader's state, or why it is refused (PROTOCOL.md section 4). */
-export function judgeFollow(log: LogReader, hello: Hello, snapshotAboveEntries: number): Verdict | DfdbError {
+export function judgeFollow(
+  log: LogReader,
+  leading: Leading,
+  hello: Hello,
+  snapshotAboveEntries: number,
+): Verdict | DfdbError {
   const { position, resync } = hello, wrong = judgePosition(log, position);
   if (wrong === null) {
     const empty = position.seq === 0;
@@ -24,7 +32,17 @@ export function judgeFollow(log: LogReader, hello: Hello, snapshotAboveEntries: 
   if (wrong.code === "diverged") return { follow: "rescue", found: false };
   // Nothing damaged is given up by itself; who asks for a new copy keeps what he has in `rescued/` first.
   if (wrong.code === "corrupt" && resync) return { follow: "snapshot", found: false };
-  return wrong;
+  return wrong.code === "stale_epoch" && isOwnLoss(leading, hello) ? refusal("ahead", log) : wrong;
+}
+
+/**
+ * True when the follower's entries are of the epoch in which this node is about to write, and of a run of its own: there is no other
+ * leader to look for, older files were put back.
+ */
+function isOwnLoss({ nodeId, epoch }: Leading, { position, terms }: Hello): boolean {
+  const newest = terms.at(-1);
+  return position.epoch === epoch && newest !== undefined && sameTerm(newest, position) &&
+    newest.nodeId === nodeId;
 }
 
 /** What this log has at `seq`, as far as it still knows. */

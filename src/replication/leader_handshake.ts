@@ -1,6 +1,6 @@
 import { equalConstantTime } from "../base/bytes.ts";
 import { DfdbError } from "../base/errors.ts";
-import type { DatabaseId, NodeId, WallMs } from "../base/ids.ts";
+import type { DatabaseId, Epoch, NodeId, WallMs } from "../base/ids.ts";
 import type { Crypto } from "../runtime/runtime.ts";
 import type { LogReader } from "../storage/log.ts";
 import {
@@ -30,6 +30,8 @@ export interface LeaderContext {
   readonly tuning: StreamTuning;
   readonly readOnly: () => boolean;
   readonly wall: () => WallMs;
+  /** Under which this node leads. */
+  readonly epoch: () => Epoch;
   /** Null: this node leads. */
   readonly standing: () => StandingBy | null;
   /** Other nodes that a follower may try when this one is gone, the most useful last. */
@@ -99,7 +101,8 @@ export function judgePeer(context: LeaderContext, hello: Hello): DfdbError | nul
 export function judgeFollower(context: LeaderContext, hello: Hello): Verdict | DfdbError {
   const standing = context.standing();
   if (standing !== null) return notLeader(standing);
-  return judgeFollow(context.log, hello, context.tuning.snapshotAboveEntries);
+  const { log, tuning } = context, { nodeId } = context.identity();
+  return judgeFollow(log, { nodeId, epoch: context.epoch() }, hello, tuning.snapshotAboveEntries);
 }
 
 /** Other nodes, as one of them is told: at most so many as may travel. */

@@ -181,6 +181,8 @@ export interface ServeFollowersOptions {
   readonly tuning: StreamTuning;
   readonly listen: { readonly hostname: string; readonly port: number };
   readonly snapshots: SnapshotSource;
+  /** Under which this node leads; 0 while it does not. */
+  readonly epoch: () => Epoch;
   /** Null: this node leads. Else followers are refused with `not_leader`. Asked at each proof. */
   readonly standing: () => StandingBy | null;
   /** What a control connection is told. `handover`: the peer asks what became of it; a prepared one may be dropped first. */

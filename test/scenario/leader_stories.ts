@@ -39,6 +39,7 @@ export function leaderStory(): Storyteller {
     reads: new SharedReads(log, { bytesMax: 100, entriesMax: 4 }, 100),
     snapshotPieceBytes: 100,
     readOnly: () => false,
+    epoch: () => log.last.epoch,
     wall: () => wallMsOf(story.now),
     standing: () => surroundings.standing,
     knownNodes: () => surroundings.nodes,

@@ -1,6 +1,6 @@
 /** Changes of a node's role by an operator, over any way to reach its HTTP API; the nodes are whole. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { cpSync, renameSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { nodeIdOf } from "../../src/base/ids.ts";
 import { silentLogger } from "../../src/base/logger.ts";
@@ -335,6 +335,42 @@ export function httpReplicationSuite(runtime: Runtime, transport: Transport): vo
     await withNode(`${folder}/l`, leader, async (node) => {
       assert.deepEqual([node.database.kept.highestEpoch, (await node.status())["term"]["epoch"]], [3, 3]);
       assert.equal((await told(node.post("accept-loss"))).body["term"]["epoch"], 4);
+    });
+  });
+
+  it("a leader whose files are put back from before its first write takes no writes once a follower has told it what there was", async (folder) => {
+    const [port] = await freePorts(1) as [number];
+    const leader = { replicationRole: "leader", replicationPort: port };
+    const follower = { replicationRole: "follower", leaderHost: "127.0.0.1", leaderPort: port };
+    await withNode(`${folder}/l`, leader, () => Promise.resolve());
+    cpSync(`${folder}/l`, `${folder}/older`, { recursive: true });
+    await withNode(`${folder}/l`, leader, async (node) => {
+      await withNode(`${folder}/f`, follower, async (copy) => {
+        await node.put("1");
+        await until(runtime, async () => (await copy.request("GET", "/collections/orders/1")).status === 200);
+      });
+    });
+    renameSync(`${folder}/l`, `${folder}/newer`);
+    renameSync(`${folder}/older`, `${folder}/l`);
+    await withNode(`${folder}/l`, leader, async (node) => {
+      assert.deepEqual([(await node.status())["readOnly"], node.database.storage.log.last.seq], [false, 0]);
+      await withNode(`${folder}/f`, follower, async (copy) => {
+        const turnedAway = async (): Promise<string[]> =>
+          (await node.status())["leader"]["refused"].map(({ code }: Body) => code);
+        await until(runtime, async () => (await turnedAway()).length > 0);
+        assert.deepEqual(await turnedAway(), ["ahead"]);
+        assert.equal((await node.status())["readOnlyReason"], "behind_followers");
+        await refused(node.put("2"), 503, "read_only");
+        assert.equal(
+          (await copy.request("GET", "/collections/orders/1")).status,
+          200,
+          "nothing is discarded",
+        );
+        assert.equal((await told(node.post("accept-loss"))).body["term"]["epoch"], 2);
+        await following(copy, runtime, "streaming");
+        assert.equal((await copy.status())["follower"]["rescues"], 1);
+        assert.equal((await node.put("2")).status, 201);
+      });
     });
   });
 

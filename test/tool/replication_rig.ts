@@ -172,6 +172,7 @@ export class Rig {
       log: database,
       committed: database.committed,
       readOnly: () => false,
+      epoch: () => database.last.epoch,
       tuning: { ...tuning, ...options.tuning },
       listen: { hostname: "localhost", port: options.port ?? leaderPort },
       snapshots: options.snapshots ?? new FakeSnapshots(database),

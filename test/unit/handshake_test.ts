@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { hex, utf8Text } from "../../src/base/bytes.ts";
-import { nodeIdOf, seqOf } from "../../src/base/ids.ts";
-import { isInHistory, judgePosition, snapshotNotBefore } from "../../src/replication/judge_position.ts";
+import { epochOf, nodeIdOf, seqOf } from "../../src/base/ids.ts";
+import {
+  isInHistory,
+  judgeFollow,
+  judgePosition,
+  snapshotNotBefore,
+} from "../../src/replication/judge_position.ts";
+import type { Hello } from "../../src/wire/message.ts";
 import type { HandshakeFacts } from "../../src/wire/proof.ts";
 import { proofInput, proofOf } from "../../src/wire/proof.ts";
 import { FakeDatabase, runOf } from "../tool/fake_database.ts";
@@ -119,4 +125,21 @@ test("an older epoch outside the history is diverged, the same one ahead, a newe
     judgePosition(log, { ...last, epoch: 1 as never, run: strange, seq: seqOf(4) })?.code,
     "diverged",
   );
+});
+
+test("entries of this node's own in the epoch that it has not begun yet are ahead, all others of a higher one make it stale", () => {
+  const me = nodeIdOf("a".repeat(32)), other = nodeIdOf("b".repeat(32)), empty = new FakeDatabase();
+  const judged = (log: FakeDatabase, leads: number, of: number, by: typeof me, newest = "9"): unknown => {
+    const epoch = epochOf(of), firstSeq = seqOf(1);
+    const position = { epoch, run: runOf("9"), seq: seqOf(21), chain: 7 };
+    const hello = { position, terms: [{ epoch, run: runOf(newest), nodeId: by, firstSeq }], resync: false };
+    const verdict = judgeFollow(log, { nodeId: me, epoch: epochOf(leads) }, hello as unknown as Hello, 1_000);
+    return "code" in verdict ? verdict.code : verdict.follow;
+  };
+  assert.equal(judged(empty, 1, 1, me), "ahead", "nothing was ever written here");
+  assert.equal(judged(leader(), 3, 3, me), "ahead", "the last run here was another node's, or is given up");
+  assert.equal(judged(empty, 1, 1, other), "stale_epoch", "somebody else may lead");
+  assert.equal(judged(empty, 1, 2, me), "stale_epoch", "a life that this node does not remember");
+  assert.equal(judged(leader(), 4, 3, me), "stale_epoch", "diverged, once the epoch has begun");
+  assert.equal(judged(empty, 1, 1, me, "8"), "stale_epoch", "a term of another run says nothing of this one");
 });
