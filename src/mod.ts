@@ -35,8 +35,14 @@ export type {
   QueryResult,
   Row,
 } from "./node/embedded_queries.ts";
-export { type RunningNode, startNode } from "./node/node.ts";
-export { type EmbeddedSettings, openDatabase, type OpenDatabaseOptions } from "./node/open_database.ts";
+export type { Candidate, Resolve } from "./document/judge.ts";
+export { type NodeOptions, type RunningNode, startNode } from "./node/node.ts";
+export {
+  type EmbeddedSettings,
+  type MasterOptions,
+  openDatabase,
+  type OpenDatabaseOptions,
+} from "./node/open_database.ts";
 export { version } from "./node/version.ts";
 export { readSettings, type SettingSources } from "./node/read_settings.ts";
 export { type SettingName, type SettingRow, type Settings, settingsTable } from "./node/settings.ts";

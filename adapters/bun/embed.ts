@@ -1,5 +1,12 @@
 /** dfdb as a library on Bun: what `import ... from "dfdb"` gives there. */
-import type { EmbeddedDatabase, Logger, OpenDatabaseOptions, RunningNode, Settings } from "../../src/mod.ts";
+import type {
+  EmbeddedDatabase,
+  Logger,
+  NodeOptions,
+  OpenDatabaseOptions,
+  RunningNode,
+  Settings,
+} from "../../src/mod.ts";
 import { openDatabase as openOn, silentLogger, startNode as startOn } from "../../src/mod.ts";
 import { bunRuntime } from "./mod.ts";
 
@@ -15,6 +22,10 @@ export function openDatabase(
 }
 
 /** Starts a node with its HTTP API, as `dfdb serve` does. */
-export function startNode(settings: Settings, logger: Logger = silentLogger): Promise<RunningNode> {
-  return startOn(bunRuntime(), settings, logger);
+export function startNode(
+  settings: Settings,
+  logger: Logger = silentLogger,
+  options: NodeOptions = {},
+): Promise<RunningNode> {
+  return startOn(bunRuntime(), settings, logger, options);
 }

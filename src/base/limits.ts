@@ -68,6 +68,8 @@ export const limits = {
   /** What is read at once, in one macrotask: up to one of these; more is read in a worker. */
   queryAtOnceRows: 256,
   queryAtOnceChars: 256 * KiB,
+  /** A larger document is read alone. */
+  queryAtOnceBodyBytes: 16 * KiB,
   /** Worker threads that read, each one query at a time, and queries that wait for one. */
   queryThreads: 2,
   /** Of all databases of a node together. */
@@ -141,9 +143,38 @@ export const limits = {
   masterBatchBytes: 1 * MiB,
   masterCursorVersions: 1_000,
   masterHopsMax: 3,
+  /** A batch ends with a whole key, which may have several versions of the largest size. */
+  masterBodyBytesMax: 128 * MiB,
   masterRequestMsDefault: 500,
+  /** How often the failures of one destination are written. */
+  failureNoteEveryMs: 60_000,
   /** After so long without a pass every destination is tried. */
   masterQuietMs: 300_000,
+  /** What a sender reads in one macrotask: keys, and their bodies; in one request of the task; and versions without what they say. */
+  masterSliceKeys: 200,
+  masterSliceBytes: 256 * KiB,
+  masterSlicesMax: 16,
+  masterSliceDots: 2_000,
+  /** How often a sender looks whether the tombstones of a collection that was dropped are written. */
+  masterDroppingMs: 1_000,
+  masterAnswerBytesMax: 64 * KiB,
+  /** The newest runs of its history that a receiver tells. */
+  masterHistoryRuns: 32,
+  /** A deletion so much older than the last change of its key counts no more; part of the format. So old are tombstones that are purged. */
+  deletionCountsMs: 14 * 86_400_000,
+  /** What clocks of nodes of one database may differ by: tombstones are so much older still when they go. */
+  purgeSlackMs: 3_600_000,
+  /** What peers have confirmed is written this often, where there are tombstones and it has moved. */
+  confirmationsEveryMs: 86_400_000,
+  /** Databases that were ever met; how much an answer tells of what was received from whom. */
+  peersMax: 10_000,
+  masterReceivedChars: 32 * KiB,
+  /** Tombstones are looked through this often; from so many on there is a warning. */
+  purgeEveryMs: 3_600_000,
+  /** Tombstones that are looked at in one macrotask, and the least time between two. */
+  purgeKeys: 250,
+  purgePauseMs: 5,
+  tombstonesWarn: 1_000_000,
   // who leads: see src/cluster/DESIGN.md
   leaderStartMsDefault: 30_000,
   failoverLagOpsDefault: 10_000,
@@ -182,5 +213,9 @@ assert(limits.partBytes + limits.appendBytes + 64 * KiB < limits.frameBytesMax, 
 assert(limits.snapshotPieceBytes + 64 * KiB < limits.frameBytesMax, "a piece of a snapshot fits one frame");
 assert(limits.appendBytes <= limits.windowBytes, "one append frame fits the window");
 assert(limits.documentBytesMaxDefault < limits.entryBytesMax, "a document fits an entry");
+assert(
+  limits.masterBatchBytes + 4 * limits.documentBytesMaxDefault < limits.masterBodyBytesMax,
+  "a key with several versions fits the body of a batch",
+);
 assert(limits.commitGroupBytesMax <= limits.commitQueueBytesMax, "a commit group fits the queue");
 assert(limits.heartbeatMs * 2 < limits.contactLostMs, "two heartbeats may be lost before contact is");

@@ -13,6 +13,8 @@ interface Common {
 
 interface CreateFlags extends Common {
   readonly path?: string;
+  readonly bundle?: string;
+  readonly adoptExisting?: true;
 }
 
 interface DropFlags extends Common {
@@ -36,6 +38,8 @@ export function addDatabasesCommand(program: Command, runtime: Runtime): void {
   sub("create", "make a database, or attach the file that is there")
     .argument("<name>", "letter first, then letters, digits, _, - and .")
     .option("--path <file>", "file in the data folder of the node (default: databases/<name>/data.dfdb)")
+    .option("--bundle <name>", "replication: it may replicate with other masters")
+    .option("--adopt-existing", "with a bundle: also where the file has documents")
     .action((url: string, name: string, flags: CreateFlags) => create(runtime, url, name, flags));
   sub("drop", "end a database and delete its files")
     .argument("<name>", "the database")
@@ -79,7 +83,12 @@ async function list(runtime: Runtime, url: string, flags: Common): Promise<void>
 
 async function create(runtime: Runtime, url: string, name: string, flags: CreateFlags): Promise<void> {
   const client = clientOf(runtime, url, flags);
-  const body = { name, ...(flags.path === undefined ? {} : { path: flags.path }) };
+  const body = {
+    name,
+    ...(flags.path === undefined ? {} : { path: flags.path }),
+    ...(flags.bundle === undefined ? {} : { bundles: [flags.bundle] }),
+    ...(flags.adoptExisting === true ? { adoptExisting: true } : {}),
+  };
   const made = fieldsOf(await client.json("POST", "/databases", body));
   runtime.process.stdout(`${client.url}/db/${plain(name)}: ${plain(textIn(made, "filePath") ?? "")}\n`);
 }

@@ -122,13 +122,14 @@ async function write(
 ): Promise<number> {
   const { clock, process } = runtime, begunMs = clock.monotonic();
   const shown = progress(runtime), stop = stopSignal(runtime), writer = writerOf(format, columns);
-  let documents = 0, after: string | null = "0";
+  let documents = 0, inConflict = 0, after: string | null = "0";
   try {
     let wanted = await output.write(writer.head);
     while (after !== null && wanted) {
       const path = `/collections/${encodeURIComponent(collection)}?limit=${pageDocuments}&after=${after}`;
       const page: string = await client.text(path, stop.signal);
-      const { texts, next } = documentTexts(page);
+      const { texts, next, conflicts } = documentTexts(page);
+      inConflict = conflicts;
       let text = "";
       for (const each of texts) text += writer.row(each, documents++);
       wanted = await output.write(text);
@@ -143,6 +144,9 @@ async function write(
   }
   const ms = clock.monotonic() - begunMs;
   if (writer.without().length > 0) process.stderr(leftOut(writer.without()));
+  if (inConflict > 0) {
+    process.stderr(`not in it: ${number(inConflict)} in conflict (see GET /conflicts)\n`);
+  }
   process.stderr(
     `${number(documents)} documents of ${plain(collection)} in ${duration(ms)} (${rate(documents, ms)})\n`,
   );

@@ -30,7 +30,13 @@ export interface HttpClient {
   /** The answer of a GET as it is. */
   text(path: string, signal?: AbortSignal): Promise<string>;
   /** The answer of a request, also one that refuses; `sent` is JSON text. Rejects with `bad_frame` where the answer is no JSON. */
-  answer(method: string, path: string, sent?: string, signal?: AbortSignal): Promise<Answered>;
+  answer(
+    method: string,
+    path: string,
+    sent?: string,
+    signal?: AbortSignal,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<Answered>;
   /** The lines of an NDJSON answer as they are, of a GET, or of a POST of `sent`, JSON text; leaving the loop hangs up. */
   textLines(path: string, sent?: string, signal?: AbortSignal): AsyncGenerator<string, void, undefined>;
   /** The parsed lines of an NDJSON answer, as they come; leaving the loop hangs up. */
@@ -41,7 +47,11 @@ export interface HttpClient {
 
 export interface Answered {
   readonly status: number;
+  /** As it came, and parsed. */
+  readonly text: string;
   readonly body: unknown;
+  /** Without its quotes; null: it has none. */
+  readonly etag: string | null;
   /** What it refuses with; null: it does not. */
   readonly error: DfdbError | null;
 }
@@ -123,18 +133,20 @@ export function httpClient(
     path: string,
     sent: string | undefined,
     signal: AbortSignal | undefined,
-  ): Promise<{ readonly status: number; readonly ok: boolean; readonly text: string }> => {
+    headers: Readonly<Record<string, string>> = {},
+  ) => {
     const limit = call(timeoutMs, signal);
     let answered = false;
     try {
       const response = await runtime.fetch(url + path, {
         method,
-        headers: sent === undefined ? auth : posted,
+        headers: { ...headers, ...(sent === undefined ? auth : posted) },
         signal: limit.signal,
         ...(sent === undefined ? {} : { body: sent }),
       });
       answered = true;
-      return { status: response.status, ok: response.ok, text: await response.text() };
+      const etag = response.headers.get("etag")?.replaceAll('"', "") ?? null;
+      return { status: response.status, ok: response.ok, etag, text: await response.text() };
     } catch (thrown) {
       throw limit.failure(thrown, answered);
     } finally {
@@ -155,12 +167,12 @@ export function httpClient(
       if (!ok) throw refusal(name, status, text);
       return text;
     },
-    async answer(method, path, sent, signal) {
-      const { ok, status, text } = await request(method, path, sent, signal);
-      if (ok) return { status, body: parsed(name, text), error: null };
+    async answer(method, path, sent, signal, headers) {
+      const { ok, status, text, etag } = await request(method, path, sent, signal, headers);
+      if (ok) return { status, text, body: parsed(name, text), etag, error: null };
       const error = refusal(name, status, text);
       if (error.code === "bad_frame") throw error;
-      return { status, body: JSON.parse(text), error };
+      return { status, text, body: JSON.parse(text), etag, error };
     },
     stream,
     textLines,

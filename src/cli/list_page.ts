@@ -6,17 +6,19 @@ export interface ListPage {
   readonly texts: readonly string[];
   /** For `after` of the next page; null: this is the last. */
   readonly next: string | null;
+  /** Keys of the collection that are in conflict, so that they have no document. */
+  readonly conflicts: number;
 }
 
 /** Throws `bad_frame` when it is none. */
 export function documentTexts(page: string): ListPage {
-  let facts: { readonly documents?: unknown; readonly next?: unknown };
+  let facts: { readonly documents?: unknown; readonly next?: unknown; readonly conflicts?: unknown };
   try {
     facts = JSON.parse(page) as typeof facts;
   } catch (cause) {
     throw new DfdbError("bad_frame", "the node does not answer as a dfdb node does", { cause });
   }
-  const { documents, next = null } = facts;
+  const { documents, next = null, conflicts = 0 } = facts;
   if (!Array.isArray(documents) || !(next === null || typeof next === "string" || typeof next === "number")) {
     throw new DfdbError("bad_frame", "the node does not answer as a dfdb node does");
   }
@@ -24,7 +26,7 @@ export function documentTexts(page: string): ListPage {
   if (texts.length !== documents.length) {
     throw new DfdbError("bad_frame", "the node does not answer as a dfdb node does");
   }
-  return { texts, next: next === null ? null : String(next) };
+  return { texts, next: next === null ? null : String(next), conflicts: Number(conflicts) };
 }
 
 const quote = 0x22,

@@ -12,6 +12,7 @@ import { exportCommand, exportDocuments } from "./export.ts";
 import { handover, handoverCommand } from "./handover.ts";
 import { importCommand, importDocuments } from "./import.ts";
 import { inspectCommand, inspectFile } from "./inspect.ts";
+import { newIdentity, newIdentityCommand } from "./new_identity.ts";
 import { promote, promoteCommand } from "./promote.ts";
 import { query, queryCommand } from "./query.ts";
 import { readOnlyCommand, setReadOnly } from "./read_only.ts";
@@ -72,6 +73,7 @@ function addCommands(program: Command, runtime: Runtime, end: (exitCode: number)
     exportCommand(async (target, flags) => end(await exportDocuments(runtime, target, flags))),
     seedCommand(async (target, flags) => end(await seed(runtime, target, flags))),
     compactCommand(async (target, flags) => end(await compact(runtime, target, flags))),
+    newIdentityCommand(async (file) => end(await newIdentity(runtime, file))),
   ];
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
   addRescuedCommand(program, runtime, end);

@@ -9,7 +9,7 @@ import type { DocumentLimits } from "./json_text.ts";
 import { documentBody } from "./json_text.ts";
 import type { Dot, RunTree } from "./run_tree.ts";
 import type { Version, VersionSet } from "./version_set.ts";
-import { sameContent, vectorOfSet } from "./version_set.ts";
+import { countedVersions, sameContent, vectorOfSet } from "./version_set.ts";
 
 /** How versions of different contents are settled. It has to be the same on all masters: {@linkcode contentHash} tells when it is not. */
 export type ConflictPolicy =
@@ -50,13 +50,13 @@ export interface Outcome {
   readonly vector: ChangeVector;
   /** Of what is shown, or of the latest version where nothing that was written is. */
   readonly modifiedMs: WallMs;
-  /** The versions of other content than what is shown, the latest first; in a conflict there are none. */
+  /** The versions that count (`countedVersions`), of other content than what is shown, the latest first; in a conflict there are none. */
   readonly losers: readonly Version[];
 }
 
 /** `set` has one version at least, and all its runs are in `tree`. */
 export function judge(tree: RunTree, set: VersionSet, policy: ConflictPolicy): Outcome {
-  const versions = [...set].sort(latestFirst), latest = versions[0];
+  const versions = [...countedVersions(set)].sort(latestFirst), latest = versions[0];
   assert(latest !== undefined, "a set that is judged is not empty");
   const chosen = versions.every(({ body }) => sameContent(body, latest.body))
     ? { body: latest.body }

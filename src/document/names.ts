@@ -20,7 +20,7 @@ export function collectionName(text: string): string {
     );
   }
   if (isReservedName(text)) {
-    throw new DfdbError("bad_request", "collection names that begin with _ are reserved");
+    throw new DfdbError("bad_request", "collection names that begin with _ are reserved, and Raven is");
   }
   return text;
 }
@@ -48,15 +48,21 @@ export function indexName(text: string): string {
 /** Holds what is set for collections: see `engine/collection_settings.ts`. */
 export const settingsCollection = "_settings";
 
-/** True for the collections that hold what the database itself needs: no client sees or names them. */
+/** Holds the documents whose key has no slash (`document_key.ts`): as any collection of a client. */
+export const docsCollection = "_docs";
+
+/** Holds the system documents, keys `Raven/…`. */
+export const systemCollection = "Raven";
+
+/** True for the collections that hold what the database itself needs, system documents too: no client sees or names them. */
 export function isReservedName(name: string): boolean {
-  return name.startsWith("_");
+  if (name.startsWith("_")) return collectionKey(name) !== docsCollection;
+  return name.length === systemCollection.length && collectionKey(name) === "raven";
 }
 
-/** False for what stays in one database, also where it has the bundle: its own collections (not `_docs`) and system documents. */
+/** False for what stays in one database, also where it has the bundle. */
 export function isReplicated(name: string): boolean {
-  const key = collectionKey(name);
-  return key === "_docs" || (key !== "raven" && !isReservedName(key));
+  return !isReservedName(name);
 }
 
 /** What two spellings of one collection name have in common: names are compared without regard to case. */

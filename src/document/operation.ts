@@ -33,7 +33,7 @@ export interface Put {
   readonly body: Uint8Array;
 }
 
-/** `previous` as in {@linkcode Put}, never 0. */
+/** `previous` as in {@linkcode Put}; 0 only where the key is in conflict, so that there is no document, but versions of one. */
 export interface Delete {
   readonly kind: "delete";
   readonly collection: CollectionNumber;
@@ -86,10 +86,15 @@ export interface IndexDefinition {
   readonly paths: readonly (readonly Step[])[];
 }
 
-/** From here on the database keeps versions; no collection that has them has documents yet. */
+/** From here on the database keeps versions. */
 export interface ActivateBundle {
   readonly kind: "activateBundle";
   readonly bundle: "replication";
+  /**
+   * Each document becomes the version that the entry of its last change made: so it holds the event loop as long as there are documents, or is applied in
+   * slices; alone in its entry. Else no collection that has versions has documents yet.
+   */
+  readonly adoptExisting?: boolean;
 }
 
 /**

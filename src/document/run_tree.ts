@@ -17,7 +17,7 @@ export interface RunNode {
   readonly epoch: Epoch;
   /** Seq of its `term` entry: the run that it continues is in its history up to the entry before. */
   readonly firstSeq: Seq;
-  /** Null: the history begins with this run, at seq 1. */
+  /** Null: the history begins with this run; after seq 1 where a copied database went on under an id of its own. */
   readonly parent: RunId | null;
 }
 
@@ -137,7 +137,6 @@ function malformed({ database, run, epoch, firstSeq, parent }: RunNode): string 
   }
   if (!Number.isSafeInteger(epoch) || epoch < 1) return "its epoch is not a whole number from 1";
   if (!Number.isSafeInteger(firstSeq) || firstSeq < 1) return "its first seq is not a whole number from 1";
-  if (parent === null && firstSeq !== 1) return `it begins at ${firstSeq} and continues none`;
   return null;
 }
 

@@ -3,6 +3,7 @@ import { assert } from "../base/assert.ts";
 import { DfdbError } from "../base/errors.ts";
 import type { WallMs } from "../base/ids.ts";
 import { wallMsOf } from "../base/ids.ts";
+import { limits } from "../base/limits.ts";
 import type { ChangeVector } from "./change_vector.ts";
 import {
   checkVector,
@@ -81,6 +82,19 @@ export function nextModified(set: VersionSet, wallMs: WallMs): WallMs {
   return wallMsOf(
     set.reduce((highest, { modifiedMs }) => Math.max(highest, modifiedMs + 1), wallMs as number),
   );
+}
+
+/**
+ * What is shown is chosen from these: all but deletions of `limits.deletionCountsMs` or more before the last change of the set. So a key that was written
+ * anew where its tombstone had been purged shows the same there and where the tombstone is still. Never empty, where `set` is not; `set` itself where
+ * all count.
+ */
+export function countedVersions(set: VersionSet): VersionSet {
+  if (set.length < 2) return set;
+  const last = set.reduce((highest, { modifiedMs }) => Math.max(highest, modifiedMs), 0);
+  const counts = ({ body, modifiedMs }: Version): boolean =>
+    body !== null || last - modifiedMs < limits.deletionCountsMs;
+  return set.every(counts) ? set : set.filter(counts);
 }
 
 /** Throws `bad_request` unless `version`, sent by a peer, can be one; its runs must have been told before. */

@@ -1,4 +1,5 @@
 import type { CollectionNumber, DocumentId } from "../base/ids.ts";
+import { collectionKey } from "../document/names.ts";
 import type { Operation } from "../document/operation.ts";
 import { decodeEntry, decodeEntryInSlices, isLarge } from "../storage/entry_codec.ts";
 import type { LogReader, Position } from "../storage/log.ts";
@@ -7,14 +8,20 @@ import { samePosition } from "../storage/log.ts";
 /** One slice of reading. */
 const bounds = { bytesMax: 512 * 1024, entriesMax: 500 } as const;
 
+/** A collection of which entries speak by its number, or, of versions, by its name. */
+export interface EntriesOf {
+  readonly number: CollectionNumber;
+  readonly name: string;
+}
+
 /**
- * The documents of a collection that committed entries after `from` have put or deleted; yields after each slice. Null: the log does not
+ * The documents of a collection that committed entries after `from` have changed; yields after each slice. Null: the log does not
  * have them any more, or is another one.
  */
 export function* changedSince(
   log: LogReader,
   from: Position,
-  collection: CollectionNumber,
+  collection: EntriesOf,
 ): Generator<void, ReadonlySet<DocumentId> | null, void> {
   const changed = new Set<DocumentId>();
   const here = log.at(from.seq);
@@ -33,9 +40,12 @@ export function* changedSince(
   }
 }
 
-function add(changed: Set<DocumentId>, operations: readonly Operation[], collection: CollectionNumber): void {
+function add(changed: Set<DocumentId>, operations: readonly Operation[], { number, name }: EntriesOf): void {
   for (const operation of operations) {
-    if (operation.kind !== "put" && operation.kind !== "delete") continue;
-    if (operation.collection === collection) changed.add(operation.id);
+    if (operation.kind === "setVersions") {
+      if (collectionKey(operation.name) === collectionKey(name)) changed.add(operation.id);
+    } else if (operation.kind === "put" || operation.kind === "delete") {
+      if (operation.collection === number) changed.add(operation.id);
+    }
   }
 }

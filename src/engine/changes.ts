@@ -3,8 +3,10 @@ import { DfdbError } from "../base/errors.ts";
 import type { CollectionNumber, DocumentId, Seq, WallMs } from "../base/ids.ts";
 import { seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
+import { compareRuns } from "../document/change_vector.ts";
 import { collectionKey, isReservedName } from "../document/names.ts";
 import type { Operation, SetVersions } from "../document/operation.ts";
+import { versionId } from "../document/version_id.ts";
 import { decodeEntry, decodeEntryInSlices, isLarge, Slice } from "../storage/entry_codec.ts";
 import type { LogEntry, LogReader, Position, Term } from "../storage/log.ts";
 import { samePosition } from "../storage/log.ts";
@@ -18,16 +20,20 @@ export interface Change {
   readonly term: Term;
   /** The leader's clock when it wrote it. */
   readonly wallMs: WallMs;
-  readonly op: "put" | "delete" | "createCollection" | "dropCollection";
+  readonly op: "put" | "delete" | "conflict" | "createCollection" | "dropCollection";
   /** As first written. */
   readonly collection: string;
   /** Null where the change is one of the whole collection. */
   readonly id: DocumentId | null;
   /** `put`: UTF-8 JSON text of the document, without `_id` and `_etag`. */
   readonly body: Uint8Array | null;
+  /** `conflict`: the ids of the versions of which a person has to make a document; until then there is none. */
+  readonly conflicts: readonly string[] | null;
   /** The last one that is told of its entry: whoever has it may go on after the entry. */
   readonly last: boolean;
 }
+
+type Told = Pick<Change, "op" | "collection" | "id" | "body" | "conflicts">;
 
 export interface ChangeSource {
   readonly storage: Pick<Storage, "read" | "log">;
@@ -95,32 +101,34 @@ export class ChangeReader {
   }
 
   /** What is told of an operation; null: nothing. */
-  #told(operation: Operation): Pick<Change, "op" | "collection" | "id" | "body"> | null {
-    const { kind } = operation;
+  #told(operation: Operation): Told | null {
+    const { kind } = operation, conflicts = null;
     if (kind === "setVersions") return this.#shown(operation);
     if (kind === "term" || kind === "createIndex" || kind === "dropIndex") return null;
     if (kind === "activateBundle" || kind === "learnRuns" || kind === "purgeTombstones") return null;
     const collection = this.#name(operation.collection);
     if (collection === null) return null;
-    if (kind === "put") return { op: kind, collection, id: operation.id, body: operation.body };
-    return { op: kind, collection, id: kind === "delete" ? operation.id : null, body: null };
+    if (kind === "put") return { op: kind, collection, id: operation.id, body: operation.body, conflicts };
+    return { op: kind, collection, id: kind === "delete" ? operation.id : null, body: null, conflicts };
   }
 
   /** What a peer's versions made of a document. */
-  #shown(
-    { name, id, previous, added, shown }: SetVersions,
-  ): Pick<Change, "op" | "collection" | "id" | "body"> | null {
+  #shown({ name, id, kept, added, shown }: SetVersions): Told | null {
     const wanted = this.#only === null || collectionKey(name) === this.#only;
     if (!wanted || isReservedName(name)) return null;
-    if (shown.kind === "deleted" || shown.kind === "conflict") {
-      return previous === 0 ? null : { op: "delete", collection: name, id, body: null };
+    const document = { collection: name, id, body: null, conflicts: null };
+    // Also where there was no document before: it may be the end of a conflict, which the operation alone does not say.
+    if (shown.kind === "deleted") return { op: "delete", ...document };
+    if (shown.kind === "conflict") {
+      const dots = [...kept, ...added.map(({ dot }) => dot)].sort((a, b) => compareRuns(a.run, b.run));
+      return { op: "conflict", ...document, conflicts: dots.map(versionId) };
     }
     const theirs = shown.kind === "made"
       ? undefined
       : added.find(({ dot }) => dot.run === shown.dot.run && dot.seq === shown.dot.seq);
     const body = theirs?.body ?? shown.body;
     // Null: the document is what it was.
-    return body === null ? null : { op: "put", collection: name, id, body };
+    return body === null ? null : { op: "put", ...document, body };
   }
 
   #isUnknown(number: CollectionNumber): boolean {

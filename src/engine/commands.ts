@@ -9,6 +9,7 @@ import { limits } from "../base/limits.ts";
 import type { Operation } from "../document/operation.ts";
 import type { CollectionInfo, ReadView, WriteTransaction } from "../storage/storage.ts";
 import { settingsDropped } from "./collection_settings.ts";
+import { conflictSeq } from "./conflicts.ts";
 import type { Plan } from "./plan.ts";
 
 /** A document to write; `body` as in the `put` operation. */
@@ -17,7 +18,10 @@ export interface NewDocument {
   readonly body: Uint8Array;
 }
 
-/** Decides whether the document's last change in the view (0: it does not exist) is one that the client accepts; throws if not. */
+/**
+ * Decides whether the document's last change in the view, or that of its conflict, (0: it does not exist) is one that the client accepts; throws
+ * if not.
+ */
 export type Precondition = (current: Seq, view: ReadView) => void;
 
 export interface Written {
@@ -35,7 +39,7 @@ const overhead = 256;
 /** What one document of a bulk is refused with, before anything of it is written. */
 const failsAlone: ReadonlySet<string> = new Set(["duplicate_key", "schema_violation"]);
 
-/** Throws `duplicate_key` when the id exists. */
+/** Throws `duplicate_key` when the id exists, also where it is in conflict. */
 export function insertDocument(collection: string, document: NewDocument): Plan<Written> {
   return {
     bytes: document.body.length + overhead,
@@ -43,7 +47,7 @@ export function insertDocument(collection: string, document: NewDocument): Plan<
   };
 }
 
-/** Creates or replaces; throws what `precondition` throws. */
+/** Creates or replaces, and settles a conflict; throws what `precondition` throws. */
 export function putDocument(
   collection: string,
   document: NewDocument,
@@ -54,13 +58,15 @@ export function putDocument(
     run(tx, wallMs) {
       const info = tx.collection(collection);
       const previous = info === null ? seqOf(0) : tx.documentSeq(info.number, document.id);
-      precondition(previous, tx);
-      return put(tx, collection, info, document, previous, wallMs);
+      const conflict = info === null || previous !== 0 ? 0 : conflictSeq(tx, info.name, document.id);
+      precondition(conflict === 0 ? previous : conflict, tx);
+      const written = put(tx, collection, info, document, previous, wallMs);
+      return conflict === 0 ? written : { ...written, created: false };
     },
   };
 }
 
-/** Throws `not_found`, or what `precondition` throws. */
+/** Deletes it, also where it is in conflict. Throws `not_found`, or what `precondition` throws. */
 export function deleteDocument(
   collection: string,
   id: DocumentId,
@@ -71,8 +77,9 @@ export function deleteDocument(
     run(tx, wallMs) {
       const info = tx.collection(collection);
       const previous = info === null ? seqOf(0) : tx.documentSeq(info.number, id);
-      precondition(previous, tx);
-      if (info === null || previous === 0) {
+      const current = info === null || previous !== 0 ? previous : conflictSeq(tx, info.name, id);
+      precondition(current, tx);
+      if (info === null || current === 0) {
         throw new DfdbError("not_found", `There is no document "${id}" in collection "${collection}"`);
       }
       const { seq } = tx.append([{ kind: "delete", collection: info.number, id, previous }], wallMs);
@@ -116,12 +123,17 @@ export function dropCollection(name: string): Plan<{ readonly name: string; read
 
 function insert(tx: WriteTransaction, collection: string, document: NewDocument, wallMs: WallMs): Written {
   const info = tx.collection(collection);
-  if (info !== null && tx.documentSeq(info.number, document.id) !== 0) {
+  if (info !== null && isTaken(tx, info, document.id)) {
     throw new DfdbError("duplicate_key", `A document "${document.id}" exists in collection "${info.name}"`, {
       details: { id: document.id },
     });
   }
   return put(tx, collection, info, document, seqOf(0), wallMs);
+}
+
+/** A document of that id is there, or versions of one that are in conflict. */
+export function isTaken(tx: WriteTransaction, { number, name }: CollectionInfo, id: DocumentId): boolean {
+  return tx.documentSeq(number, id) !== 0 || conflictSeq(tx, name, id) !== 0;
 }
 
 function put(

@@ -11,6 +11,7 @@ import type { Put } from "../document/operation.ts";
 import { Slice } from "../storage/entry_codec.ts";
 import type { WriteTransaction } from "../storage/storage.ts";
 import type { Precondition } from "./commands.ts";
+import { conflictAt, InConflict } from "./conflicts.ts";
 import type { Plan, SlicedPlan } from "./plan.ts";
 import { taken } from "./transaction.ts";
 
@@ -39,7 +40,7 @@ const overhead = 256;
 
 /**
  * Edits a document; one entry with the whole new text, also when it is the old one. Throws what `precondition` throws,
- * `not_found`, `condition_failed` (with `failedCondition` and its index), `bad_request` for an edit that does not fit the
+ * `not_found`, `conflict` (there are versions of it that nobody has settled), `condition_failed` (with `failedCondition` and its index), `bad_request` for an edit that does not fit the
  * document, `payload_too_large`.
  */
 export function patchDocument(
@@ -79,6 +80,10 @@ function* decided(
 ): Generator<void, { readonly put: Put; readonly body: string }, void> {
   const info = tx.collection(collection);
   const document = info === null ? null : tx.document(info.number, id);
+  if (info !== null && document === null) {
+    const versions = conflictAt(tx, info.name, id);
+    if (versions !== null) throw new InConflict(versions);
+  }
   precondition(document?.seq ?? seqOf(0), tx);
   if (info === null || document === null) {
     throw new DfdbError("not_found", `There is no document "${id}" in collection "${collection}"`);

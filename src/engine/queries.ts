@@ -64,7 +64,7 @@ class StatementQueries implements Queries {
   async run(sql: string, options: QueryOptions = {}): Promise<QueryAnswer> {
     try {
       if (this.#closed) throw closing();
-      options.signal?.throwIfAborted();
+      if (typeof options.signal === "object") options.signal.throwIfAborted();
       const known = this.#statements.parse(sql);
       const inputs = new StatementInputs(this.#options, options.parameters ?? noParameters);
       if (known.statement.kind !== "select") return await this.#write(sql, known, inputs, options);
@@ -139,7 +139,7 @@ class StatementQueries implements Queries {
       };
       const reading = threads.read(order);
       const deadline = new Deadline(
-        { clock, beganMs, timeoutMs, signal, all: this.#underWay },
+        { clock, beganMs, timeoutMs, signal: signalOf(signal), all: this.#underWay },
         (reason) => reading.stop(reason),
       );
       reading.whenOver(() => deadline.clear());
@@ -164,7 +164,7 @@ class StatementQueries implements Queries {
     const { storage, clock, write } = this.#options, abort = new AbortController();
     if (statement.kind === "select") throw new DfdbError("internal", "a SELECT writes nothing");
     const deadline = new Deadline(
-      { clock, beganMs: clock.monotonic(), timeoutMs, signal, all: this.#underWay },
+      { clock, beganMs: clock.monotonic(), timeoutMs, signal: signalOf(signal), all: this.#underWay },
       (reason) => abort.abort(reason),
     );
     const context: WriteContext = {
@@ -199,7 +199,7 @@ class StatementQueries implements Queries {
     const { storage } = this.#options;
     const prepare = (view: ReadView): Prepared =>
       this.#statements.matches(view, where, collection, inputs.parameters);
-    options.signal?.throwIfAborted();
+    signalOf(options.signal);
     const found = storage.read((view) => {
       const prepared = prepare(view);
       return readAtOnce(view, prepared, inputs, matchOf, ({ body }) => body.length) ?? prepared;
@@ -231,11 +231,15 @@ function readAtOnce<Row>(
   charsOf: (row: Row) => number,
 ): Row[] | null {
   if (prepared.atOnce === false || prepared.large) return null;
-  const { sql, values: valuesOf } = prepared.compiled, values = valuesOf(inputs);
+  const { sql, values: valuesOf, stepwise } = prepared.compiled, values = valuesOf(inputs);
   if (!(prepared.atOnce ?? learn(prepared, view.explain(sql, values)))) return null;
-  const rows: Row[] = [];
+  const rows: Row[] = [], { whole } = prepared;
   let chars = 0;
-  for (const cells of view.select(sql, values, prepared.compiled.stepwise === "few")) {
+  for (const cells of view.select(whole ?? sql, values, whole !== null || stepwise === "few")) {
+    if (whole !== null && cells[2] === null) {
+      prepared.whole = null;
+      return readAtOnce(view, prepared, inputs, rowOf, charsOf);
+    }
     if (rows.length >= limits.queryAtOnceRows || chars >= limits.queryAtOnceChars) {
       prepared.large = true;
       return null;
@@ -285,6 +289,13 @@ class StatementInputs implements Inputs {
   get now(): string {
     return this.#now ??= new Date(this.#clock.wall()).toISOString();
   }
+}
+
+/** Throws its reason when it is aborted already. */
+function signalOf(given: QueryOptions["signal"]): AbortSignal | undefined {
+  const signal = typeof given === "function" ? given() : given;
+  signal?.throwIfAborted();
+  return signal;
 }
 
 const closing = (): DfdbError => new DfdbError("closing", "This node is stopping");

@@ -49,6 +49,8 @@ export interface Prepared {
   atOnce: boolean | null;
   /** The last time there was more than may be read at once. */
   large: boolean;
+  /** What gives all rows at once, which is faster; null: nothing does, or a document was too large for it. */
+  whole: string | null;
 }
 
 export class Statements {
@@ -125,6 +127,7 @@ export class Statements {
       plan: null,
       atOnce: compiled.stepwise === null ? false : null,
       large: false,
+      whole: compiled.kind === "rows" ? compiled.wholeSql : null,
     };
   }
 }

@@ -15,8 +15,8 @@ export interface QueryOptions {
   readonly timeoutMs?: number;
   /** More rows than this are refused (`payload_too_large`) after so many were given. Default: `limits.queryRowsMaxDefault`. */
   readonly rowsMax?: number;
-  /** Whoever asked has gone: the reading ends. */
-  readonly signal?: AbortSignal;
+  /** Whoever asked has gone: the reading ends. A function gives it when it is first needed: not for what is read at once. */
+  readonly signal?: AbortSignal | (() => AbortSignal);
   /** Statements that write are refused with `forbidden`. Default: false. */
   readonly readOnly?: boolean;
   /** Carries out what a statement writes, for whom who asked wants an answer that is remembered. Default: it is only written. */

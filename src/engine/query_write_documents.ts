@@ -231,7 +231,7 @@ class Work {
       if (documents.length === 0) return [];
       throw dropped(collection);
     }
-    const changed = yield* changedSince(this.#log, from, number);
+    const changed = yield* changedSince(this.#log, from, { number, name: collection });
     if (changed === null) {
       throw new DfdbError(
         "busy",

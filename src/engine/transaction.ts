@@ -12,6 +12,7 @@ import type { Operation } from "../document/operation.ts";
 import { Slice } from "../storage/entry_codec.ts";
 import type { WriteTransaction } from "../storage/storage.ts";
 import { checkCollections } from "./commands.ts";
+import { conflictAt, InConflict } from "./conflicts.ts";
 import type { DeleteByField } from "./delete_by_field.ts";
 import { fieldCondition, holdsFor, noInputs } from "./delete_by_field.ts";
 import { matchesIn } from "./matches_in.ts";
@@ -60,7 +61,7 @@ const overhead = 256;
 const changesMax = limits.entryBytesMax / 8;
 
 /**
- * Throws `duplicate_key` (an insert of what exists), `not_found` (a replace of what does not), `payload_too_large` (more
+ * Throws `duplicate_key` (an insert of what exists), `not_found` (a replace of what does not), `conflict` (one that nobody has settled), `payload_too_large` (more
  * than an entry may hold), each with `failedOpIndex`: the operation, or their number when all of them are to blame. A
  * delete of what does not exist is none. `inTime` is called while `deleteByField` looks for documents, and throws when that takes too long.
  */
@@ -145,7 +146,12 @@ function* decided(
     const exists = change === undefined ? undefined : change.body !== null;
     const previous = change?.previous ??
       (touched.number === null ? seqOf(0) : tx.documentSeq(touched.number, id));
-    const there = exists ?? previous !== 0;
+    let there = exists ?? previous !== 0;
+    if (previous === 0 && change === undefined) {
+      const versions = conflictAt(tx, touched.name, id);
+      if (versions !== null && op !== "insert") throw new InConflict(versions, { failedOpIndex: index });
+      there = versions !== null;
+    }
     if (op === "insert" && there) {
       throw failed("duplicate_key", `A document "${id}" exists in collection "${touched.name}"`, index);
     }

@@ -11,11 +11,14 @@ import { byFieldRoute } from "./by_field.ts";
 import { changesRoute } from "./changes.ts";
 import { collectionRoutes } from "./collections.ts";
 import { configRoute } from "./config.ts";
+import { conflictRoutes } from "./conflicts.ts";
+import { docsRoute } from "./docs.ts";
 import { documentRoute } from "./documents.ts";
 import type { DescribeFailure } from "./failures.ts";
 import { failureAnswer, failures } from "./failures.ts";
 import { writeGate } from "./forward.ts";
 import { indexRoutes } from "./indexes.ts";
+import { masterRoutes } from "./masters.ts";
 import { readGate } from "./min_position.ts";
 import { keyRoutes } from "./keys.ts";
 import { patchRoutes } from "./patch.ts";
@@ -60,6 +63,7 @@ export function httpRouter(
   const routes: readonly Route[] = [
     ...statusRoutes(dependencies),
     ...replicationControlRoutes(dependencies),
+    ...masterRoutes(dependencies),
     ...verifyRoutes(dependencies, describe),
     ...adminRoutes(dependencies),
     configRoute(dependencies),
@@ -72,6 +76,8 @@ export function httpRouter(
     queryRoute(dependencies, gates, describe),
     ...indexRoutes(dependencies, gates),
     documentRoute(dependencies, gates),
+    docsRoute(dependencies, gates),
+    ...conflictRoutes(dependencies, gates),
     // After it: TwoRouters finds them first, and the hot routes stay in its first.
     schemaRoute(dependencies, gates),
     ...ttlRoutes(dependencies, gates),

@@ -11,6 +11,7 @@ import { documentBody } from "../document/json_text.ts";
 import { collectionName, documentId } from "../document/names.ts";
 import type { Precondition } from "../engine/commands.ts";
 import { putDocument } from "../engine/commands.ts";
+import { conflictCount } from "../engine/conflicts.ts";
 import { patchDocument } from "../engine/edits.ts";
 import type { Committed } from "../engine/plan.ts";
 import type { QueryAnswer } from "../engine/query_types.ts";
@@ -48,16 +49,22 @@ interface Asked {
   readonly value: string;
   /** ` FROM ... WHERE ... = ?`, every name in quotes. */
   readonly matching: string;
+  /** What answers say of keys in conflict, which have no document that could match. */
+  readonly conflicts: { readonly conflicts?: number };
 }
 
 function asked(dependencies: HttpDependencies, c: Parameters<Handler>[0]): Asked {
   const collection = collectionName(parameter(c, "collection"));
   const field = parameter(c, "field"), value = parameter(c, "value");
   const matching = ` FROM ${quoted(collection)} WHERE ${pathSql(field)} = ?`;
-  if (dependencies.storage.read((view) => view.collection(collection)) === null) {
+  const inConflict = dependencies.storage.read((view) =>
+    view.collection(collection) === null ? null : conflictCount(view, collection)
+  );
+  if (inConflict === null) {
     throw new DfdbError("collection_not_found", `There is no collection "${collection}"`);
   }
-  return { collection, field, value, matching };
+  const conflicts = inConflict === 0 ? {} : { conflicts: inConflict };
+  return { collection, field, value, matching, conflicts };
 }
 
 /** A field's path in the query language. */
@@ -78,11 +85,13 @@ function quoted(name: string): string {
 function read(dependencies: HttpDependencies): Handler {
   const { queries, clock } = dependencies;
   return async (c) => {
-    const startedMs = clock.monotonic(), { collection, matching, value, field } = asked(dependencies, c);
+    const startedMs = clock.monotonic(), wanted = asked(dependencies, c);
+    const { collection, matching, value, conflicts } = wanted;
     const answer = await queries.run(`SELECT *${matching} LIMIT 1`, { parameters: [value] });
     const document = await firstRow(answer);
-    if (document === null) throw noMatch({ collection, field });
-    const head = JSON.stringify({ collection, plan: answer.plan, executionTimeMs: took(clock, startedMs) });
+    if (document === null) throw noMatch(wanted);
+    const executionTimeMs = took(clock, startedMs);
+    const head = JSON.stringify({ collection, plan: answer.plan, executionTimeMs, ...conflicts });
     return jsonText(`${head.slice(0, -1)},"document":${document}}`);
   };
 }
@@ -100,9 +109,9 @@ function put(dependencies: HttpDependencies): Handler {
       }
       return engine.submit(putDocument(wanted.collection, { id, body: sent.body }, unchanged));
     });
-    const { collection, field, value } = wanted;
+    const { collection, field, value, conflicts } = wanted;
     return json(
-      { success: true, id: done.value.id, collection, matchedBy: { field, value }, plan },
+      { success: true, id: done.value.id, collection, matchedBy: { field, value }, plan, ...conflicts },
       200,
       positionHeader(done.position),
     );
@@ -132,10 +141,17 @@ function patch(dependencies: HttpDependencies): Handler {
 function remove(dependencies: HttpDependencies): Handler {
   const { queries, clock } = dependencies;
   return async (c) => {
-    const startedMs = clock.monotonic(), { collection, matching, value } = asked(dependencies, c);
+    const startedMs = clock.monotonic(), { collection, matching, value, conflicts } = asked(dependencies, c);
     const { affected, plan, position } = await queries.run(`DELETE${matching}`, { parameters: [value] });
     return json(
-      { success: true, collection, deletedCount: affected, plan, executionTimeMs: took(clock, startedMs) },
+      {
+        success: true,
+        collection,
+        deletedCount: affected,
+        plan,
+        executionTimeMs: took(clock, startedMs),
+        ...conflicts,
+      },
       200,
       position === null ? {} : positionHeader(position),
     );
@@ -152,14 +168,15 @@ class Changed extends DfdbError {
 /** Changes the first match; looked for again when somebody else was quicker, for it may match no more. */
 async function onFirst<Value>(
   { queries }: HttpDependencies,
-  { collection, field, value, matching }: Asked,
+  wanted: Asked,
   demanded: Precondition,
   change: (id: DocumentId, unchanged: Precondition) => Promise<Committed<Value>>,
 ): Promise<{ readonly done: Committed<Value>; readonly plan: string }> {
+  const { value, matching } = wanted;
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
     const answer = await queries.run(`SELECT _id, _etag${matching} LIMIT 1`, { parameters: [value] });
     const row = await firstRow(answer);
-    if (row === null) throw noMatch({ collection, field });
+    if (row === null) throw noMatch(wanted);
     const found = JSON.parse(row) as { readonly _id: string; readonly _etag: string };
     const { seq } = parsePosition(found._etag);
     const unchanged: Precondition = (current, view) => {
@@ -181,11 +198,9 @@ async function firstRow({ whole, rows }: QueryAnswer): Promise<string | null> {
   return null;
 }
 
-function noMatch({ collection, field }: { collection: string; field: string }): DfdbError {
-  return new DfdbError(
-    "not_found",
-    `No document of "${collection}" has that value in ${JSON.stringify(field)}`,
-  );
+function noMatch({ collection, field, conflicts: details }: Asked): DfdbError {
+  const message = `No document of "${collection}" has that value in ${JSON.stringify(field)}`;
+  return new DfdbError("not_found", message, { details });
 }
 
 function took(clock: HttpDependencies["clock"], startedMs: number): number {

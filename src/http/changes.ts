@@ -136,11 +136,12 @@ function stream(feed: Feed, form: Form, describe: DescribeFailure): ReadableStre
 const positionOf = ({ term, seq }: Change): string => positionText(term, seq);
 
 function changeText(change: Change): string {
-  const { seq, op, collection, id, body, wallMs } = change, position = positionOf(change);
+  const { seq, op, collection, id, body, conflicts, wallMs } = change, position = positionOf(change);
   let text = change.last ? `{"position":"${position}",` : "{";
   text += `"seq":${seq},"op":"${op}","collection":${JSON.stringify(collection)}`;
   if (id !== null) text += `,"id":${idText(id)}`;
   if (op === "put") text += `,"etag":"${position}"`;
+  if (conflicts !== null) text += `,"Conflicts":${JSON.stringify(conflicts)}`;
   text += `,"time":"${new Date(wallMs).toISOString()}"`;
   if (id !== null && body !== null) {
     text += `,"document":${documentText({ id, body: utf8Text(body) }, position)}`;

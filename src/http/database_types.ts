@@ -35,7 +35,14 @@ export interface DatabaseFile {
   readonly path: string | null;
   /** Makes the file where there is none. */
   readonly create: boolean;
+  /** Has them from the first write on that anybody makes to it here; on a follower when its leader has. */
+  readonly bundles: readonly Bundle[];
+  /** With a bundle: also where there are documents. */
+  readonly adoptExisting: boolean;
 }
+
+/** `replication`: it keeps versions, and may replicate with other masters. */
+export type Bundle = "replication";
 
 export interface ShownDatabase {
   readonly name: string;
@@ -44,6 +51,8 @@ export interface ShownDatabase {
   readonly status: "open" | "closing" | "unavailable";
   /** Null while it is not open. */
   readonly role: "none" | "leader" | "follower" | null;
+  /** Those that are active; none while it is not open. */
+  readonly bundles: readonly Bundle[];
   /** Why it could not be opened. */
   readonly error: { readonly code: string; readonly message: string } | null;
 }

@@ -6,7 +6,7 @@ import { accessTo } from "./access.ts";
 import { json } from "./answers.ts";
 import { refusal, router } from "./app.ts";
 import { bodyOf } from "./control_body.ts";
-import type { DatabaseBehind, NodeDatabases } from "./database_types.ts";
+import type { Bundle, DatabaseBehind, NodeDatabases } from "./database_types.ts";
 import { failures } from "./failures.ts";
 import { checkPath, nameIn, pathOf, prefixOf } from "./path.ts";
 import { dropQuery, readQuery } from "./query.ts";
@@ -25,6 +25,7 @@ const createBody = v.strictObject({
   path: v.nullish(v.pipe(v.string(), v.minLength(1), v.maxLength(4_096))),
   createIfMissing: v.nullish(v.boolean(), true),
   bundles: v.nullish(v.pipe(v.array(v.string()), v.maxLength(16)), []),
+  adoptExisting: v.nullish(v.boolean(), false),
 });
 
 /** The handler of a node. A flat path costs one look at its first letter more than it would alone. */
@@ -105,7 +106,7 @@ function passed(
 function located(answer: Response, prefix: string): Response {
   if (answer.status !== 201) return answer;
   const location = answer.headers.get("location");
-  if (location === null || !location.startsWith("/collections/")) return answer;
+  if (location === null || !/^\/(collections|docs)\//.test(location)) return answer;
   const headers: Record<string, string> = {};
   for (const [name, value] of answer.headers) headers[name] = value;
   return new Response(answer.body, { status: 201, headers: { ...headers, location: prefix + location } });
@@ -120,11 +121,11 @@ function databaseRoutes(databases: NodeDatabases): readonly Route[] {
         return json({ default: databases.defaultName, count: all.length, databases: all });
       },
       post: async (c) => {
-        const { name, path, createIfMissing, bundles } = await bodyOf(c.req.raw, createBody);
-        checkBundles(bundles);
-        const made = await databases.attach(name, { path: path ?? null, create: createIfMissing });
-        const { filePath, isDefault } = made;
-        return json({ name: made.name, filePath, isDefault }, 201, { location: `/databases/${made.name}` });
+        const given = await bodyOf(c.req.raw, createBody), { createIfMissing: create, adoptExisting } = given;
+        const bundles = checkedBundles(given.bundles), path = given.path ?? null;
+        const made = await databases.attach(given.name, { path, create, bundles, adoptExisting });
+        const { name, filePath, isDefault, bundles: active } = made;
+        return json({ name, filePath, isDefault, bundles: active }, 201, { location: `/databases/${name}` });
       },
     },
     {
@@ -150,12 +151,14 @@ function databaseRoutes(databases: NodeDatabases): readonly Route[] {
   ];
 }
 
-/** Throws `bad_request` for a bundle that this version cannot switch on. */
-export function checkBundles(bundles: readonly string[]): void {
-  for (const bundle of bundles) {
-    const sentence = bundle === "replication"
-      ? 'bundles: "replication" (between masters) is not built yet'
-      : `bundles: there is no bundle ${JSON.stringify(bundle.slice(0, 80))}; there is "replication"`;
+/** Each once. Throws `bad_request` for a bundle that there is not. */
+export function checkedBundles(given: readonly string[]): readonly Bundle[] {
+  for (const bundle of given) {
+    if (bundle === "replication") continue;
+    const sentence = `bundles: there is no bundle ${
+      JSON.stringify(bundle.slice(0, 80))
+    }; there is "replication"`;
     throw new DfdbError("bad_request", sentence, { details: { field: "bundles" } });
   }
+  return given.length === 0 ? [] : ["replication"];
 }

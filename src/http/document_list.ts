@@ -6,6 +6,7 @@
  */
 import { utf8 } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
+import { conflictCount } from "../engine/conflicts.ts";
 import { etagText } from "../storage/position_text.ts";
 import type { Storage } from "../storage/storage.ts";
 import { jsonText } from "./answers.ts";
@@ -52,7 +53,9 @@ export function documentList(storage: Storage, options: ListOptions): Response {
   const head = `{"collection":"${collection}","documents":[`;
   const tail = (): string => {
     const next = progress.next === null ? "" : `,"next":"${progress.next}"`;
-    return `],"count":${progress.documents}${next}}`;
+    const inConflict = storage.read((view) => conflictCount(view, collection));
+    const conflicts = inConflict === 0 ? "" : `,"conflicts":${inConflict}`;
+    return `],"count":${progress.documents}${conflicts}${next}}`;
   };
   const first = head + advance();
   if (isLast()) return jsonText(first + tail());

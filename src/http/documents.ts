@@ -12,8 +12,10 @@ import { readBody } from "./body.ts";
 import { documentText, idText } from "./document_text.ts";
 import { writeOnce } from "./idempotency.ts";
 import { precondition } from "./preconditions.ts";
+import { documentQuery, readQuery } from "./query.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import { parameter } from "./route.ts";
+import { absentAnswer, documentAnswer } from "./shown_document.ts";
 import type { HttpDependencies } from "./types.ts";
 
 export function documentRoute(dependencies: HttpDependencies, { onRead, onWrite }: Gates): Route {
@@ -29,11 +31,15 @@ function read({ storage }: HttpDependencies): Handler {
   return (c) => {
     const name = collectionName(parameter(c, "collection"));
     const id = documentId(parameter(c, "id"));
+    const request = c.req.raw;
+    if (request.url.includes("?") && readQuery(request, documentQuery).metadata) {
+      return documentAnswer(storage, { collection: name, id }, { metadata: true, headers: false });
+    }
     const document = storage.read((view) => {
       const collection = view.collection(name);
       return collection === null ? null : view.document(collection.number, id);
     });
-    if (document === null) throw new DfdbError("not_found", `There is no document "${id}" in "${name}"`);
+    if (document === null) return absentAnswer(storage, { collection: name, id });
     const etag = etagText(storage.log.terms, document.seq);
     return new Response(documentText(document, etag), {
       headers: { "content-type": "application/json", etag: `"${etag}"` },
@@ -55,7 +61,7 @@ function put(dependencies: HttpDependencies): Handler {
       throw new DfdbError("bad_request", "_id in the body is not the id in the path");
     }
     const done = await engine.submit(putDocument(name, { id, body: sent.body }, demanded));
-    return writtenAnswer(dependencies, name, done);
+    return writtenAnswer(dependencies, name, done, documentPath(name, id));
   };
 }
 
@@ -88,7 +94,13 @@ function remove({ engine }: HttpDependencies): Handler {
   };
 }
 
-function writtenAnswer(dependencies: HttpDependencies, name: string, done: Committed<Written>): Response {
+/** `path`: of a document that was created. */
+export function writtenAnswer(
+  dependencies: HttpDependencies,
+  name: string,
+  done: Committed<Written>,
+  path: string,
+): Response {
   const { value: { id, seq, created }, position } = done;
   const at = positionText(position, position.seq);
   // The plan's own entry is nearly always the end of the log as the plan left it.
@@ -97,7 +109,7 @@ function writtenAnswer(dependencies: HttpDependencies, name: string, done: Commi
   if (!created) {
     return new Response(text, { headers: { "content-type": "application/json", "x-dfdb-position": at } });
   }
-  return jsonText(text, 201, { "x-dfdb-position": at, location: documentPath(name, id) });
+  return jsonText(text, 201, { "x-dfdb-position": at, location: path });
 }
 
 function writtenText(name: string, id: DocumentId, etag: string): string {

@@ -4,6 +4,7 @@ import { hex } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { DfdbError, messageOf } from "../base/errors.ts";
 import type { Seq } from "../base/ids.ts";
+import { InConflict } from "../engine/conflicts.ts";
 import { etagText } from "../storage/position_text.ts";
 import type { AnswerHeaders } from "./answers.ts";
 import { json } from "./answers.ts";
@@ -107,6 +108,8 @@ export function failures(dependencies: HttpDependencies): DescribeFailure {
     } else if (thrown instanceof PreconditionFailed) {
       const { current } = thrown;
       body["actual"] = current === 0 ? null : etagText(dependencies.storage.log.terms, current);
+    } else if (thrown instanceof InConflict) {
+      body["Conflicts"] = thrown.versions;
     } else if (thrown.code === "unauthorized") {
       headers["www-authenticate"] = 'Bearer realm="dfdb"';
     } else if (thrown.code === "method_not_allowed") {

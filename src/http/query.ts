@@ -17,6 +17,10 @@ export const listQuery = v.object({
   after: v.optional(natural, "0"),
 });
 
+export const documentQuery = v.object({ metadata: flag });
+
+export const conflictsQuery = v.object({ limit: listQuery.entries.limit, after: v.optional(v.string()) });
+
 export const bulkQuery = v.object({ atomic: flag, skipIndexes: flag });
 
 export const verifyQuery = v.object({
@@ -24,6 +28,7 @@ export const verifyQuery = v.object({
   collection: v.optional(v.string()),
   documents: flag,
   indexes: flagOn,
+  masters: flag,
 });
 
 export const readyQuery = v.object({ maxLagSeq: v.optional(natural), maxLagMs: v.optional(natural) });

@@ -8,12 +8,15 @@ import type { KeptAnswer } from "../engine/remembered.ts";
 import type { AnswerHeaders } from "./answers.ts";
 import { jsonText, positionHeader } from "./answers.ts";
 import type { DescribeFailure } from "./failures.ts";
+import { conflictsMember } from "./query_conflicts.ts";
 
 export interface AnswerOptions {
   readonly ndjson: boolean;
   readonly describe: DescribeFailure;
   /** Since the request came, ms. */
   readonly tookMs: () => number;
+  /** Keys in conflict in the collections of the statement: their documents are in no row. */
+  readonly conflicts: () => number;
   /** The client takes no more. */
   readonly leave: () => void;
 }
@@ -36,7 +39,7 @@ export async function queryAnswer(answer: QueryAnswer, options: AnswerOptions): 
     }
   } while (chars < heldChars && !(options.ndjson && held.length > 0));
   return options.ndjson
-    ? lines(metaLine(answer), held, headersOf(answer), rows, options)
+    ? lines(metaLine(answer, options), held, headersOf(answer), rows, options)
     : objectAnswer(answer, held, rows, options);
 }
 
@@ -49,16 +52,23 @@ function wholeAnswer(answer: QueryAnswer, rows: readonly string[], options: Answ
 export function wholeText(
   answer: QueryAnswer,
   rows: readonly string[],
-  { ndjson, tookMs }: Pick<AnswerOptions, "ndjson" | "tookMs">,
+  { ndjson, tookMs, conflicts }: Pick<AnswerOptions, "ndjson" | "tookMs" | "conflicts">,
 ): KeptAnswer {
   const { plan, affected, message } = answer, executionTimeMs = tookMs(), count = rows.length;
+  const leftOut = conflictsMember(conflicts());
   if (!ndjson) {
-    const rest = JSON.stringify({ success: true, count, affected, plan, executionTimeMs, message });
+    const rest = JSON.stringify({
+      ...{ success: true, count, affected, plan, executionTimeMs, message },
+      ...leftOut,
+    });
     const body = `${rest.slice(0, -1)},"documents":[${rows.join(",")}]}`;
     return { status: 200, headers: headersOf(answer), body };
   }
   const known = { "x-dfdb-count": String(count), "x-dfdb-executionms": executionTimeMs.toFixed(2) };
-  const meta = JSON.stringify({ kind: "meta", count, affected, plan, executionTimeMs, message });
+  const meta = JSON.stringify({
+    ...{ kind: "meta", count, affected, plan, executionTimeMs, message },
+    ...leftOut,
+  });
   const body = [meta, ...rows, endLine(count, executionTimeMs)].join("\n") + "\n";
   return {
     status: 200,
@@ -71,8 +81,8 @@ function headersOf({ plan, position }: QueryAnswer): AnswerHeaders {
   return { "x-dfdb-plan": plan, ...(position === null ? {} : positionHeader(position)) };
 }
 
-function metaLine({ plan, affected, message }: QueryAnswer): string {
-  return JSON.stringify({ kind: "meta", affected, plan, message });
+function metaLine({ plan, affected, message }: QueryAnswer, { conflicts }: AnswerOptions): string {
+  return JSON.stringify({ kind: "meta", affected, plan, message, ...conflictsMember(conflicts()) });
 }
 
 function endLine(count: number, executionTimeMs: number): string {
@@ -104,11 +114,11 @@ function objectAnswer(
   answer: QueryAnswer,
   held: readonly string[],
   rows: Rows,
-  { describe, tookMs, leave }: AnswerOptions,
+  { describe, tookMs, conflicts, leave }: AnswerOptions,
 ): Response {
   const { plan, affected, message } = answer;
   let count = held.length;
-  const head = JSON.stringify({ success: true, affected, plan, message });
+  const head = JSON.stringify({ success: true, affected, plan, message, ...conflictsMember(conflicts()) });
   const body = stream(`${head.slice(0, -1)},"documents":[${held.join(",")}`, rows, {
     more(chunk) {
       count += chunk.length;

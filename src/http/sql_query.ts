@@ -3,6 +3,7 @@ import { assert } from "../base/assert.ts";
 import { utf8Text } from "../base/bytes.ts";
 import { DfdbError } from "../base/errors.ts";
 import { objectMembers } from "../document/json_members.ts";
+import { checkNesting } from "../document/json_scan.ts";
 import { compactValue } from "../document/json_value.ts";
 import type { SubmitOnce } from "../engine/query_types.ts";
 import type { QueryParameters } from "../query/compile_slots.ts";
@@ -14,6 +15,7 @@ import { failureAnswer } from "./failures.ts";
 import { idempotencyKey, writeUnder } from "./idempotency.ts";
 import { readQuery, streamQuery } from "./query.ts";
 import { queryAnswer, wholeText } from "./query_answer.ts";
+import { QueryConflicts } from "./query_conflicts.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
 
@@ -31,14 +33,15 @@ export function queryRoute(
   { onRead, onWrite }: Gates,
   describe: DescribeFailure,
 ): Route {
-  const { limits } = dependencies;
+  const { limits } = dependencies, inConflict = new QueryConflicts(dependencies.storage);
   const bodyBytesMax = Math.min(limits.bodyBytesMax, limits.documentBytesMax + statementBytes);
   const post: Handler = async (c) => {
     const request = c.req.raw;
     try {
       const sent = await readBody(request, bodyBytesMax);
       const asked = readAsked(request, sent, limits.nestingMax);
-      const run: Handler = (context) => carryOut(dependencies, describe, asked, sent, context.req.raw);
+      const run: Handler = (context) =>
+        carryOut(dependencies, describe, asked, sent, inConflict, context.req.raw);
       if (isSelect(asked.sql)) return await onRead(run)(c);
       requireScope(c, "write");
       parse(asked.sql); // what is wrong with it is said here, not by the leader
@@ -58,11 +61,20 @@ async function carryOut(
   describe: DescribeFailure,
   { sql, parameters, ndjson }: Asked,
   sent: Uint8Array,
+  inConflict: QueryConflicts,
   request: Request,
 ): Promise<Response> {
-  const { queries, clock } = dependencies, startedMs = clock.monotonic(), gone = new AbortController();
-  const leave = (): void => gone.abort(new DfdbError("closing", "The client has gone"));
-  request.signal.addEventListener("abort", leave, { once: true });
+  const conflicts = (): number => inConflict.of(sql);
+  const { queries, clock } = dependencies, startedMs = clock.monotonic();
+  let gone: AbortController | null = null;
+  const leave = (): void => gone?.abort(new DfdbError("closing", "The client has gone"));
+  const signal = (): AbortSignal => {
+    if (gone !== null) return gone.signal;
+    gone = new AbortController();
+    request.signal.addEventListener("abort", leave, { once: true });
+    if (request.signal.aborted) leave();
+    return gone.signal;
+  };
   const tookMs = (): number => Math.round((clock.monotonic() - startedMs) * 100) / 100;
   const key = idempotencyKey(request);
   const once: SubmitOnce = async (plan, finish) => {
@@ -74,14 +86,14 @@ async function carryOut(
         key,
         sent,
         plan,
-        (value, _, operations) => wholeText(finish(value, operations), [], { ndjson, tookMs }),
+        (value, _, operations) => wholeText(finish(value, operations), [], { ndjson, tookMs, conflicts }),
       ),
     );
   };
   try {
-    const options = { parameters, signal: gone.signal, ...(key === null ? {} : { once }) };
+    const options = { parameters, signal, ...(key === null ? {} : { once }) };
     const answer = await queries.run(sql, options);
-    return await queryAnswer(answer, { ndjson, describe, leave, tookMs });
+    return await queryAnswer(answer, { ndjson, describe, leave, tookMs, conflicts });
   } catch (thrown) {
     if (thrown instanceof AnsweredOnce) return thrown.answer;
     throw thrown;
@@ -106,18 +118,42 @@ function refusal(describe: DescribeFailure, error: unknown): Response {
 }
 
 function readAsked(request: Request, sent: Uint8Array, nestingMax: number): Asked {
-  const { stream } = readQuery(request, streamQuery);
+  const stream = request.url.includes("?") && readQuery(request, streamQuery).stream;
   const ndjson = stream || (request.headers.get("accept") ?? "").includes("application/x-ndjson");
-  const members = objectMembers(sent), sql = members.get("sql"), params = members.get("params");
-  const text = sql === undefined ? undefined : parsed(sql, "sql", 1);
-  if (typeof text !== "string" || text.trim() === "") {
+  const { sql, params = null } = compactMembers(sent, nestingMax) ?? checkedMembers(sent, nestingMax);
+  if (typeof sql !== "string" || sql.trim() === "") {
     throw new DfdbError("bad_request", '"sql" must be a string with one statement');
   }
-  const parameters = params === undefined ? null : parsed(params, "params", nestingMax + 1);
-  if (typeof parameters !== "object") {
+  if (typeof params !== "object") {
     throw new DfdbError("bad_request", '"params" must be an array, for ?, or an object, for :name');
   }
-  return { sql: text, parameters: parameters as QueryParameters | null ?? [], ndjson };
+  return { sql, parameters: params as QueryParameters | null ?? [], ndjson };
+}
+
+interface Members {
+  readonly sql?: unknown;
+  readonly params?: unknown;
+}
+
+/** Of a body which a writer of JSON would write as it is, so that the parser lost nothing; null: it has to be looked at. */
+function compactMembers(sent: Uint8Array, nestingMax: number): Members | null {
+  try {
+    const text = utf8Text(sent);
+    checkNesting(text, nestingMax + 2);
+    const value: unknown = JSON.parse(text);
+    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+    return isObject && JSON.stringify(value) === text ? value : null;
+  } catch {
+    return null; // what is wrong with it, or whether anything is, is for who looks at each member
+  }
+}
+
+function checkedMembers(sent: Uint8Array, nestingMax: number): Members {
+  const members = objectMembers(sent), sql = members.get("sql"), params = members.get("params");
+  return {
+    sql: sql === undefined ? undefined : parsed(sql, "sql", 1),
+    params: params === undefined ? undefined : parsed(params, "params", nestingMax + 1),
+  };
 }
 
 /** As documents are read: a key that is given twice, or a number that would not be kept, is refused. */

@@ -9,6 +9,7 @@ import type { Term } from "../storage/log.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Admin } from "./admin_types.ts";
 import type { Feeds } from "./feeds.ts";
+import type { Masters } from "./master_types.ts";
 import type { Verify } from "./verify_types.ts";
 
 /** The scoped keys that count. */
@@ -35,6 +36,7 @@ export interface HttpDependencies {
   readonly queries: Pick<Queries, "run">;
   readonly ttl: Ttl;
   readonly admin: Admin;
+  readonly masters: Masters;
   readonly feeds: Feeds;
   readonly security: HttpSecurity;
   readonly limits: HttpRequestLimits;

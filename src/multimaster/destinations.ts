@@ -1,9 +1,9 @@
 /** The document `Raven/Replication/Destinations`: to whom this database sends what. */
-import stripJsonComments from "strip-json-comments";
 import * as v from "valibot";
 import { DfdbError, messageOf } from "../base/errors.ts";
 import { limits } from "../base/limits.ts";
 import { collectionKey, collectionName } from "../document/names.ts";
+import { strictJson } from "../document/strict_json.ts";
 
 export interface Destination {
   /** Of the database there, `/db/{name}` included, without a slash at its end. */
@@ -27,11 +27,6 @@ export interface DestinationProblem {
 export interface Destinations {
   readonly destinations: readonly Destination[];
   readonly problems: readonly DestinationProblem[];
-}
-
-/** `text` as strict JSON: with the comma after the last entry and the comments that this one document may have. */
-export function strictJson(text: string): string {
-  return stripJsonComments(text.replace(/^\uFEFF/, ""), { trailingCommas: true });
 }
 
 /** Reads the document; null: there is none. Never throws. */

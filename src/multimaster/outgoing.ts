@@ -141,15 +141,18 @@ class Task implements Outgoing {
     }
   }
 
-  /** It is there again, whatever it did before. */
+  /** It is there again, whatever it did before. Where nobody is known by its URL or id, it may be one that this task has not met: each of those is tried. */
   #heartbeat(
     { url, databaseId }: Extract<OutgoingInput, { type: "heartbeat" }>,
     now: MonotonicMs,
   ): void {
     if (this.#phase !== "started") return;
-    for (const run of this.#enabled) {
-      if (run.databaseId === databaseId || sameUrl(run.destination.url, url)) run.heartbeat(now);
-    }
+    const known = this.#enabled.filter((run) =>
+      run.databaseId === databaseId || sameUrl(run.destination.url, url)
+    );
+    for (const run of known) run.heartbeat(now);
+    if (known.length > 0) return;
+    for (const run of this.#enabled) if (run.databaseId === null) run.wake(now);
   }
 
   #run(destination: Destination, failures: number): DestinationRun {

@@ -4,7 +4,7 @@ import { limits } from "../base/limits.ts";
 import type { SilenceEffect, SilenceInput, SilenceState } from "../cluster/silence.ts";
 import { silenceWatch } from "../cluster/silence.ts";
 import { whyNotTakeOver } from "../cluster/promotion.ts";
-import { Driver } from "../replication/driver.ts";
+import { Driver } from "../base/driver.ts";
 import { notStreamed } from "../replication/follower_failure.ts";
 import { isNetworkError } from "../replication/refusal.ts";
 import { parseWireAddress } from "../replication/wire_address.ts";

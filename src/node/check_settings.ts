@@ -3,6 +3,7 @@ import { DfdbError } from "../base/errors.ts";
 import { parseAuthority } from "../cluster/authority/setting.ts";
 import { isLoopback } from "../http/access.ts";
 import { parseWireAddress } from "../replication/wire_address.ts";
+import { thinningOf } from "./master_sender.ts";
 import type { Settings } from "./settings.ts";
 import { leadPortOf } from "./settings.ts";
 
@@ -14,7 +15,7 @@ export interface Objection {
 
 /** Throws `setting_invalid` with the first objection. */
 export function checkTogether(settings: Settings): void {
-  throwFirst(settings, [access, ports, leader, tls, addresses, failover]);
+  throwFirst(settings, [access, ports, leader, tls, addresses, failover, masters]);
 }
 
 /** The same for a database without HTTP, whose role a program says. */
@@ -124,4 +125,10 @@ function failover(settings: Settings): Objection | null {
   const found = autoFailoverMs === null ? null : silenceObjection(settings, autoFailoverMs, leaderHost);
   if (found !== null || kind === "silence") return found;
   return secretObjection(settings, "--failover-authority", leaderHost);
+}
+
+function masters({ masterTriedEvery }: Settings): Objection | null {
+  if (thinningOf(masterTriedEvery) !== null) return null;
+  const sentence = `expected three whole numbers like 10,100,1000, not ${JSON.stringify(masterTriedEvery)}`;
+  return { setting: "--replication-tried-every", sentence };
 }

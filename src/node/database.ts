@@ -14,6 +14,7 @@ import type { Authority } from "../cluster/authority.ts";
 import { silence } from "../cluster/authority.ts";
 import { etcdAuthority } from "../cluster/authority/etcd.ts";
 import { parseAuthority } from "../cluster/authority/setting.ts";
+import type { Resolve } from "../document/judge.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { QueryRoom } from "../engine/query_room.ts";
 import type { Queries } from "../engine/query_types.ts";
@@ -29,6 +30,8 @@ import type { KeptState } from "./kept_state.ts";
 import { epochAfter, epochNote, keptState } from "./kept_state.ts";
 import { knownNodes } from "./known_nodes.ts";
 import { maintenance } from "./maintenance.ts";
+import type { NodeMasters } from "./masters.ts";
+import { nodeMasters } from "./masters.ts";
 import { mirrors } from "./mirrors.ts";
 import { nodeQueries } from "./node_queries.ts";
 import { rememberedSweeper } from "./remembered_sweeper.ts";
@@ -62,6 +65,8 @@ export interface DatabaseOptions {
   readonly role: RoleKind | "kept" | ((kept: NodeState | null) => RoleKind);
   /** A program's own; default: as the settings say. */
   readonly authority?: Authority;
+  /** A program's own policy for conflicts between masters; default: the one of the database. */
+  readonly resolve?: Resolve | undefined;
   /** As the nodes that share it call it. Default: `default`. */
   readonly name?: string;
   /** Absent: it is the only one of its node. */
@@ -95,6 +100,7 @@ export interface NodeDatabase extends Omit<ReplicationParts, "resync"> {
   readonly replication: Replication;
   readonly stalls: StallMonitor;
   readonly ttl: TtlSweeper;
+  readonly masters: NodeMasters;
   readonly queries: Queries;
   readonly paths: DatabasePaths;
   /** Resolves with why the node cannot go on (the disk failed in a commit). Never resolves otherwise. */
@@ -243,6 +249,8 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
   const replicating = await startReplication(parts);
   replication = replicating;
   undo.push(() => replicating.close());
+  const masters = nodeMasters({ ...parts, resolve: options.resolve ?? null });
+  undo.push(() => masters.close());
   // First: what is queued is written, streamed and acknowledged.
   undo.push(async () => {
     const timer = clock.timer(limits.shutdownMs / 4, () => replicating.acks?.close());
@@ -264,6 +272,7 @@ async function open(options: DatabaseOptions, undo: Undo[]): Promise<NodeDatabas
     replication: replicating,
     stalls,
     ttl,
+    masters,
     queries,
     paths,
     failed,

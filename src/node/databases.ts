@@ -7,6 +7,7 @@ import type { DatabaseId, MonotonicMs } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Logger } from "../base/logger.ts";
 import type { RoleKind } from "../cluster/role.ts";
+import type { Resolve } from "../document/judge.ts";
 import { QueryRoom } from "../engine/query_room.ts";
 import type { DatabaseFile, NodeDatabases, ShownDatabase, UnattachedFile } from "../http/database_types.ts";
 import { RoleChangeFailed } from "../http/failures.ts";
@@ -15,6 +16,7 @@ import { defaultDatabase } from "../http/needed_scope.ts";
 import type { KnownKeys } from "../http/types.ts";
 import { SharedPorts } from "../replication/shared_ports.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { activateBundles, activateByTheSettings } from "./activate_bundle.ts";
 import { attachedSettings, configuredRole } from "./attached_role.ts";
 import type { NodeDatabase } from "./database.ts";
 import { openNodeDatabase } from "./database.ts";
@@ -30,8 +32,11 @@ import {
   relativePath,
   unattachedFiles,
 } from "./database_paths.ts";
+import { namedLogger } from "./named_logger.ts";
 import { ServedDatabase } from "./served_database.ts";
 import type { Settings } from "./settings.ts";
+import type { Attached } from "./shown_database.ts";
+import { shownDatabase } from "./shown_database.ts";
 
 export interface DatabasesOptions {
   readonly runtime: Runtime;
@@ -42,10 +47,9 @@ export interface DatabasesOptions {
   /** Base URL of the node. */
   readonly httpUrl: string;
   readonly startedAt: MonotonicMs;
+  /** A program's own policy for conflicts between masters. */
+  readonly resolve?: Resolve | undefined;
 }
-
-/** What became of a database of the catalog. */
-type Attached = ServedDatabase | { readonly error: DfdbError } | "closing";
 
 /** Why a database cannot be opened that another request, or an operator, can mend: whoever asks is told so. */
 const mendable: ReadonlySet<string> = new Set([
@@ -73,6 +77,8 @@ export class Databases implements NodeDatabases {
   #main: ServedDatabase | null = null;
   #keys: KnownKeys | null = null;
   #changes: Promise<unknown> = Promise.resolve();
+  /** HTTP listens. */
+  #served = false;
   #closing: Promise<void> | null = null;
 
   private constructor(options: DatabasesOptions, catalog: Catalog) {
@@ -163,6 +169,14 @@ export class Databases implements NodeDatabases {
     }));
   }
 
+  /** HTTP listens from now on. */
+  served(): void {
+    this.#served = true;
+    for (const each of this.#attached.values()) {
+      if (each instanceof ServedDatabase) each.database.masters.served();
+    }
+  }
+
   /** Ends the feeds of changes of all, or their clients are waited for. */
   endFeeds(): void {
     for (const each of this.#attached.values()) if (each instanceof ServedDatabase) each.endFeeds();
@@ -182,7 +196,7 @@ export class Databases implements NodeDatabases {
   }
 
   async #openAll(): Promise<void> {
-    const { runtime, settings, dataDir, logger, httpUrl } = this.#options, { files } = runtime;
+    const { runtime, settings, dataDir, logger, httpUrl, resolve } = this.#options, { files } = runtime;
     const database = await openNodeDatabase({
       runtime,
       settings,
@@ -190,10 +204,12 @@ export class Databases implements NodeDatabases {
       paths: mainPaths(files, dataDir),
       httpUrl,
       role: settings.replicationRole as RoleKind,
+      resolve,
       among: { ...this.#shared(defaultDatabase), main: null },
     });
     this.#keys = knownKeys({ ...database, crypto: runtime.crypto });
     this.#main = this.#serve(defaultDatabase, database);
+    await activateByTheSettings(database, logger);
     for (const entry of this.#catalog.databases) {
       try {
         if (entry.dropping) await this.#finishDrop(entry);
@@ -221,7 +237,7 @@ export class Databases implements NodeDatabases {
   }
 
   #open(name: string, path: string): Promise<NodeDatabase> {
-    const { runtime, settings, logger, dataDir, httpUrl } = this.#options, { database } = this.main;
+    const { runtime, settings, logger, dataDir, httpUrl, resolve } = this.#options, { database } = this.main;
     return openNodeDatabase({
       runtime,
       settings: attachedSettings(settings, database),
@@ -229,6 +245,7 @@ export class Databases implements NodeDatabases {
       paths: pathsAt(runtime.files, dataDir, path),
       httpUrl: `${httpUrl}/db/${name}`,
       role: (kept) => configuredRole(database.role.kind, kept),
+      resolve,
       name,
       among: { ...this.#shared(name), main: database },
     });
@@ -256,6 +273,7 @@ export class Databases implements NodeDatabases {
     };
     const served = new ServedDatabase(database, startedAt, { name, keys, other });
     this.#attached.set(databaseKey(name), served);
+    if (this.#served) database.masters.served();
     void database.failed.then((error) => {
       database.logger.error("a commit failed: this node ends", {
         path: database.paths.data,
@@ -266,7 +284,10 @@ export class Databases implements NodeDatabases {
     return served;
   }
 
-  async #attach(name: string, { path: given, create }: DatabaseFile): Promise<ShownDatabase> {
+  async #attach(
+    name: string,
+    { path: given, create, bundles, adoptExisting }: DatabaseFile,
+  ): Promise<ShownDatabase> {
     const { runtime: { files }, dataDir, logger } = this.#options, { databases } = this.#catalog;
     if (this.#attached.has(databaseKey(name))) {
       throw new DfdbError("conflict", `There is a database "${name}" already`);
@@ -284,6 +305,8 @@ export class Databases implements NodeDatabases {
     let database: NodeDatabase | null = null;
     try {
       database = await this.#open(name, path);
+      // A crash before the next line leaves a file that is no database of this node yet.
+      await activateBundles(database, bundles, adoptExisting);
       await this.#keep({ ...this.#catalog, databases: [...databases, { name, path, dropping: false }] });
     } catch (error) {
       this.#renamed();
@@ -344,15 +367,8 @@ export class Databases implements NodeDatabases {
   }
 
   #shown(name: string, filePath: string): ShownDatabase {
-    const found = this.#attached.get(databaseKey(name)), isDefault = name === this.#catalog.default;
-    if (found instanceof ServedDatabase) {
-      return { name, filePath, isDefault, status: "open", role: found.database.role.kind, error: null };
-    }
-    if (found === undefined || found === "closing") {
-      return { name, filePath, isDefault, status: "closing", role: null, error: null };
-    }
-    const { code, message } = found.error;
-    return { name, filePath, isDefault, status: "unavailable", role: null, error: { code, message } };
+    const found = this.#attached.get(databaseKey(name)) ?? "closing";
+    return shownDatabase({ name, filePath, isDefault: name === this.#catalog.default }, found);
   }
 
   async #keep(next: Catalog): Promise<void> {
@@ -374,14 +390,4 @@ export class Databases implements NodeDatabases {
     this.#changes = change.catch(() => {});
     return change;
   }
-}
-
-/** Lines that say whose they are. */
-function namedLogger(logger: Logger, database: string): Logger {
-  return {
-    debug: (message, fields) => logger.debug(message, { database, ...fields }),
-    info: (message, fields) => logger.info(message, { database, ...fields }),
-    warn: (message, fields) => logger.warn(message, { database, ...fields }),
-    error: (message, fields) => logger.error(message, { database, ...fields }),
-  };
 }

@@ -16,6 +16,7 @@ import {
   insertDocument,
   putDocument,
 } from "../engine/commands.ts";
+import { conflictAt, InConflict } from "../engine/conflicts.ts";
 import { patchDocument } from "../engine/edits.ts";
 import type { TransactionOperation } from "../engine/transaction.ts";
 import { transaction } from "../engine/transaction.ts";
@@ -80,12 +81,15 @@ export class Documents {
     this.#newId = newDocumentIds(database.runtime.random, database.runtime.clock);
   }
 
-  /** The document, or null when there is none. */
+  /** The document, or null when there is none. Throws `conflict` (`versions`: ids) where it has several versions that nobody has settled. */
   get(collection: string, id: string): DocumentRead | null {
     const name = collectionName(collection), wanted = documentId(id);
     const found = this.#database.storage.read((view) => {
-      const info = view.collection(name);
-      return info === null ? null : view.document(info.number, wanted);
+      const info = view.collection(name),
+        document = info === null ? null : view.document(info.number, wanted);
+      const conflict = document === null ? conflictAt(view, name, wanted) : null;
+      if (conflict !== null) throw new InConflict(conflict);
+      return document;
     });
     return found === null ? null : this.#read(found);
   }

@@ -75,7 +75,7 @@ export class QueriedDocuments extends Documents {
    * ```
    */
   async query(sql: string, params: QueryParams = [], options: QueryOptions = {}): Promise<QueryResult> {
-    const answer = await this.#database.queries.run(sql, { ...options, parameters: params });
+    const answer = await this.#run(sql, params, options);
     const { plan, affected, message, position } = answer;
     return {
       plan,
@@ -88,9 +88,15 @@ export class QueriedDocuments extends Documents {
 
   /** As {@linkcode query}, with all rows at once. */
   async queryAll(sql: string, params: QueryParams = [], options: QueryOptions = {}): Promise<readonly Row[]> {
-    const rows: Row[] = [];
-    for await (const row of await this.query(sql, params, options)) rows.push(row);
+    const answer = await this.#run(sql, params, options), rows: Row[] = [];
+    // Most are there at once: a promise for each row would cost more than the row.
+    if (answer.whole !== null) return answer.whole.map((text) => JSON.parse(text) as Row);
+    for await (const row of rowsOf(answer)) rows.push(row);
     return rows;
+  }
+
+  #run(sql: string, parameters: QueryParams, options: QueryOptions): Promise<QueryAnswer> {
+    return this.#database.queries.run(sql, { ...options, parameters });
   }
 
   /** Resolves when it is filled and durable. Rejects as `POST /index`: `conflict`, `duplicate_key`, `bad_request`, and as writes do. */

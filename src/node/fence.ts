@@ -4,7 +4,7 @@ import { limits } from "../base/limits.ts";
 import type { Claim } from "../cluster/claim.ts";
 import type { FencingEffect, FencingInput, Leads } from "../cluster/fencing.ts";
 import { fencing } from "../cluster/fencing.ts";
-import { Driver } from "../replication/driver.ts";
+import { Driver } from "../base/driver.ts";
 import type { TermRecord } from "../storage/log.ts";
 import type { KnownNode } from "../wire/message.ts";
 import type { Peers } from "./peers.ts";

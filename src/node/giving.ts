@@ -7,7 +7,7 @@ import type { Claim } from "../cluster/claim.ts";
 import type { Handover } from "../cluster/handover.ts";
 import { handover } from "../cluster/handover.ts";
 import type { HandoverEffect, HandoverInput, HandoverProgress } from "../cluster/handover_events.ts";
-import { Driver } from "../replication/driver.ts";
+import { Driver } from "../base/driver.ts";
 import type { PeerClaim } from "../replication/types.ts";
 import type { TermRecord } from "../storage/log.ts";
 import type { Abort, Commit, Declined, KnownNode, Prepare, Prepared, Promoted } from "../wire/message.ts";

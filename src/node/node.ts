@@ -4,6 +4,7 @@ import type { NodeId } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Role } from "../cluster/role.ts";
+import type { Resolve } from "../document/judge.ts";
 import type { Engine } from "../engine/engine.ts";
 import { severalDatabases } from "../http/databases.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -39,19 +40,31 @@ export interface RunningNode {
   hangUp(): Promise<void>;
 }
 
+/** What no setting says. */
+export interface NodeOptions {
+  /** Settles conflicts between masters in all databases, instead of the document `Raven/Replication/Config` of each: see `MasterOptions`. */
+  readonly resolve?: Resolve;
+}
+
 /** Throws DfdbError: `data_locked`, `data_corrupt`, `port_in_use`, ...; nothing stays open then. */
-export async function startNode(runtime: Runtime, settings: Settings, logger: Logger): Promise<RunningNode> {
+export async function startNode(
+  runtime: Runtime,
+  settings: Settings,
+  logger: Logger,
+  { resolve }: NodeOptions = {},
+): Promise<RunningNode> {
   const { files, clock } = runtime;
   const startedAt = clock.monotonic();
   const dataDir = files.absolute(settings.dataDir);
   const httpUrl = baseUrl(runtime, settings);
-  const databases = await Databases.open({ runtime, settings, logger, dataDir, httpUrl, startedAt });
+  const databases = await Databases.open({ runtime, settings, logger, dataDir, httpUrl, startedAt, resolve });
   const undo: Undo[] = [() => databases.close()];
   try {
     const { database, dependencies } = databases.main;
     const handler = severalDatabases({ databases, dependencies });
     const http = await serveHttp(database, { handler, endFeeds: () => databases.endFeeds() });
     undo.push(() => http.close(limits.shutdownMs / 2));
+    databases.served();
     let stopping: Promise<void> | null = null;
     const { storage, engine, role, replication } = database;
     return {

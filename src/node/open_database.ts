@@ -3,6 +3,8 @@ import type { Logger } from "../base/logger.ts";
 import { silentLogger } from "../base/logger.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Authority } from "../cluster/authority.ts";
+import type { Resolve } from "../document/judge.ts";
+import { activateBundles } from "./activate_bundle.ts";
 import { checkEmbedded } from "./check_settings.ts";
 import { openNodeDatabase } from "./database.ts";
 import { EmbeddedDatabase } from "./embedded.ts";
@@ -48,6 +50,20 @@ export interface OpenDatabaseOptions extends EmbeddedSettings {
    * commit and before each promotion. It belongs to this database from now on, and is closed with it.
    */
   readonly authority?: Authority;
+  readonly replication?: MasterOptions;
+}
+
+/** Replication with other masters. */
+export interface MasterOptions {
+  /** A database that has not the bundle gets it, where this node leads. Rejects with `conflict` where it has documents. */
+  readonly bundle?: boolean;
+  /** With `bundle`: documents that are there become versions of this database. */
+  readonly adoptExisting?: boolean;
+  /**
+   * Settles conflicts instead of the document `Raven/Replication/Config`. It must depend on its arguments alone, and be the same on all masters and
+   * their followers.
+   */
+  readonly resolve?: Resolve;
 }
 
 /**
@@ -113,7 +129,7 @@ export interface OpenDatabaseOptions extends EmbeddedSettings {
  * ```
  */
 export async function openDatabase(path: string, options: OpenDatabaseOptions): Promise<EmbeddedDatabase> {
-  const { runtime, logger = silentLogger, authority, ...given } = options;
+  const { runtime, logger = silentLogger, authority, replication = {}, ...given } = options;
   const data = runtime.files.absolute(path);
   const database = await openNodeDatabase({
     runtime,
@@ -128,7 +144,18 @@ export async function openDatabase(path: string, options: OpenDatabaseOptions): 
     httpUrl: null,
     role: "kept",
     ...(authority === undefined ? {} : { authority }),
+    resolve: replication.resolve,
   });
+  try {
+    await activateBundles(
+      database,
+      replication.bundle ? ["replication"] : [],
+      replication.adoptExisting ?? false,
+    );
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
   return new EmbeddedDatabase(database);
 }
 

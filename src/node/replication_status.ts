@@ -35,6 +35,8 @@ export interface StatusSources {
   /** What the log is kept to. */
   readonly logBytesMax: number;
   readonly logAgeMs: number;
+  /** Null: the database has not the bundle. */
+  readonly masters: Readonly<Record<string, unknown>> | null;
 }
 
 /** The status of a node as it is now. */
@@ -69,6 +71,7 @@ export function statusOf(database: NodeDatabase): Record<string, unknown> {
     wallMs: clock.wall(),
     logBytesMax: settings.logBytesMax,
     logAgeMs: settings.logAgeMs,
+    masters: database.masters.status(),
   });
 }
 
@@ -95,6 +98,7 @@ export function replicationStatus(sources: StatusSources): Record<string, unknow
     follower: followerBlock(sources),
     ...leadershipBlocks(sources.leadership),
     log: logBlock(sources),
+    masters: sources.masters,
     stall: sources.stall,
   };
 }

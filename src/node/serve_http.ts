@@ -1,5 +1,6 @@
 /** Serves the HTTP API: what the API needs of the other parts, and the limits of the server. */
 import type { MonotonicMs } from "../base/ids.ts";
+import { limits } from "../base/limits.ts";
 import { httpApp } from "../http/app.ts";
 import { Feeds } from "../http/feeds.ts";
 import { defaultDatabase } from "../http/needed_scope.ts";
@@ -90,6 +91,7 @@ export function httpHandler(
     queries: database.queries,
     ttl: database.ttl,
     admin: administration,
+    masters: database.masters,
     feeds,
     security: { apiKey: settings.apiKey },
     limits: settings,
@@ -148,5 +150,13 @@ function nodeControl({ replication }: NodeDatabase): NodeControl {
 }
 
 function serverLimits({ bodyBytesMax }: Settings): HttpLimits {
-  return { bodyBytesMax, headersMs: 15_000, requestMs: 300_000, keepAliveMs: 75_000, idleMs: 120_000 };
+  // Each route has its own maximum; a batch of another master's may be larger than what clients send.
+  const largest = Math.max(bodyBytesMax, limits.masterBodyBytesMax);
+  return {
+    bodyBytesMax: largest,
+    headersMs: 15_000,
+    requestMs: 300_000,
+    keepAliveMs: 75_000,
+    idleMs: 120_000,
+  };
 }

@@ -246,6 +246,34 @@ export const settingsTable = {
     536_870_912,
     "most bytes of a snapshot that go to one follower in a second",
   ),
+  replicationBundle: row(
+    ["replication-bundle", "DFDB_REPLICATION_BUNDLE", "replication.bundle"],
+    onOff,
+    false,
+    "the database `default`, which is new, may replicate with other masters: it keeps versions of its documents",
+  ),
+  adoptExisting: row(
+    ["adopt-existing", "DFDB_ADOPT_EXISTING", "replication.adoptExisting"],
+    onOff,
+    false,
+    "with --replication-bundle: also where it has documents, which become versions of this database",
+  ),
+  masterRequestMs: row(
+    [
+      "replication-request-timeout",
+      "DFDB_REPLICATION_REQUEST_TIMEOUT",
+      "Raven/Replication/ReplicationRequestTimeout",
+    ],
+    number(10, 3_600_000),
+    limits.masterRequestMsDefault as number,
+    "ms that a request to another master may take",
+  ),
+  masterTriedEvery: row(
+    ["replication-tried-every", "DFDB_REPLICATION_TRIED_EVERY", "replication.triedEvery"],
+    text,
+    "10,100,1000",
+    "another master is tried in every so manieth cycle after more than 10, 100 and 1000 failures in a row",
+  ),
   bodyBytesMax: row(
     ["body-bytes-max", "DFDB_BODY_BYTES_MAX", "limits.bodyBytes"],
     number(1_024, 1_073_741_824),

@@ -5,7 +5,7 @@ import type { Epoch } from "../base/ids.ts";
 import type { HandoverOutcome, TakeoverEffect, TakeoverInput } from "../cluster/handover_events.ts";
 import type { Takeover } from "../cluster/takeover.ts";
 import { takeover } from "../cluster/takeover.ts";
-import { Driver } from "../replication/driver.ts";
+import { Driver } from "../base/driver.ts";
 import type { Term, TermRecord } from "../storage/log.ts";
 import type { Abort, Commit, Declined, KnownNode, Prepare } from "../wire/message.ts";
 import type { Peers } from "./peers.ts";

@@ -2,6 +2,7 @@
  * Statements that read, as SQL for SQLite. Names, paths and values of an author are bound; the text is made of our own words and the names of
  * tables. A compiled form holds while the catalog stays as it is, for all parameters of the same {@linkcode signatureOf}.
  */
+import { limits } from "../base/limits.ts";
 import type { Condition, Expression, Item, Select, SortKey, Step } from "./ast.ts";
 import type { QueryCatalog } from "./catalog.ts";
 import { knownCollection, refusal } from "./catalog.ts";
@@ -32,6 +33,11 @@ export interface CompiledRows {
   readonly plan: PlanFacts;
   /** How it is meant to go on from row to row; `isStepwise` says whether it does. */
   readonly stepwise: Stepwise;
+  /**
+   * Of whole documents that flow: `sql` for whom takes all rows in one piece. It gives one more than `limits.queryAtOnceRows` at most, and null for
+   * a body of more than `limits.queryAtOnceBodyBytes`.
+   */
+  readonly wholeSql: string | null;
   readonly signature: string;
 }
 
@@ -43,7 +49,7 @@ export interface CompiledCount {
 }
 
 /** Columns: row, id, seq, body. */
-export interface CompiledMatches extends Omit<CompiledRows, "kind" | "shape"> {
+export interface CompiledMatches extends Omit<CompiledRows, "kind" | "shape" | "wholeSql"> {
   readonly kind: "matches";
 }
 
@@ -76,10 +82,10 @@ export function compileSelect(
     : plain
     ? plainParts(select, base)
     : distinctParts(select, base);
-  const rest = parts.after + limitSql(select, base.scope);
+  const limited = limitSql(select, base.scope), rest = parts.after + limited();
   const used = select.joins.length > 0 || /\bd\./.test(parts.columns + base.where + rest);
-  const sqlOf = (where: string): string =>
-    `${base.tables}SELECT ${parts.columns} ${base.from(used)}${where}${rest}`;
+  const sqlOf = (where: string, columns = parts.columns, end = rest): string =>
+    `${base.tables}SELECT ${columns} ${base.from(used)}${where}${end}`;
   const flows = plain && select.joins.length === 0;
   const meant = select.orderBy.map((key) => ({ ...key, by: sortedBy(select, key) }));
   const stepwise = flows ? stepwiseOf({ ...select, orderBy: meant }, base, sqlOf(base.where)) : null;
@@ -87,6 +93,9 @@ export function compileSelect(
   return {
     kind: "rows",
     sql,
+    wholeSql: stepwise === "flow" && parts.shape.kind === "documents"
+      ? sqlOf(base.where, smallDocuments, parts.after + limited(limits.queryAtOnceRows + 1))
+      : null,
     values: valuesOf(sql, base),
     shape: parts.shape,
     plan: planOf(base, grouped, select.distinct),
@@ -157,6 +166,10 @@ function plainParts(select: Select, base: Base): Parts {
     shape: { kind: "items", withId: single, items: shapeItems(items, base) },
   };
 }
+
+/** Columns of the one source that a stepwise statement has. */
+const smallDocuments = "d.id, d.seq, " +
+  `CASE WHEN octet_length(d.body) <= ${limits.queryAtOnceBodyBytes} THEN d.body END`;
 
 function wholeColumns({ sources }: Base): Pick<Parts, "columns" | "shape"> {
   const columns = sources.all.map(({ alias }) => `${alias}.id, ${alias}.seq, ${alias}.body`).join(", ");
@@ -266,11 +279,17 @@ function orderBy(keys: readonly string[]): string {
   return keys.length === 0 ? "" : ` ORDER BY ${keys.join(", ")}`;
 }
 
-function limitSql({ limit, offset }: Select, { slots, parameters }: Scope): string {
-  if (limit === null && offset === null) return "";
-  const bound = limit === null ? "-1" : slots.bind(countSlot(limit, "LIMIT", parameters));
-  return ` LIMIT ${bound}` +
-    (offset === null ? "" : ` OFFSET ${slots.bind(countSlot(offset, "OFFSET", parameters))}`);
+/** What ends the statement, with `most` rows at most where that is given. */
+function limitSql(
+  { limit, offset }: Select,
+  { slots, parameters }: Scope,
+): (most?: number) => string {
+  const bound = limit === null ? null : slots.bind(countSlot(limit, "LIMIT", parameters));
+  const passed = offset === null ? "" : ` OFFSET ${slots.bind(countSlot(offset, "OFFSET", parameters))}`;
+  return (most) => {
+    if (most !== undefined) return ` LIMIT ${bound === null ? most : `min(${bound}, ${most})`}${passed}`;
+    return bound === null && passed === "" ? "" : ` LIMIT ${bound ?? -1}${passed}`;
+  };
 }
 
 function countSlot(expression: Expression, word: string, parameters: QueryParameters): Slot {

@@ -34,8 +34,8 @@ export function rowWriter(shape: RowShape, etag: (seq: number) => string): (cell
 
 /** The document as clients see it, from its stored body. */
 export function documentText(id: string, etag: string, body: string): string {
-  const head = `{"_id":${JSON.stringify(id)},"_etag":${JSON.stringify(etag)}`;
-  return body === "{}" ? `${head}}` : `${head},${body.slice(1)}`;
+  // An etag has nothing that JSON escapes. The shortest body is "{}": it takes no comma.
+  return `{"_id":${JSON.stringify(id)},"_etag":"${etag}"${body.length === 2 ? "" : ","}${body.slice(1)}`;
 }
 
 function sideText(cells: Cells, from: number, etag: (seq: number) => string): string {

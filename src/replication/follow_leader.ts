@@ -6,7 +6,7 @@ import { limits } from "../base/limits.ts";
 import type { LogEntry, Position } from "../storage/log.ts";
 import { type Channel, channel } from "../wire/channel.ts";
 import type { Declined, Message, Prepared, Promoted, TakeOver } from "../wire/message.ts";
-import { crash, Driver, Tasks } from "./driver.ts";
+import { crash, Driver, Tasks } from "../base/driver.ts";
 import { asUnreachable, farewell, readToTheEnd } from "./farewell.ts";
 import type { FollowerEffect, FollowerInput, FollowerSession } from "./follower_events.ts";
 import { followerSession } from "./follower_session.ts";

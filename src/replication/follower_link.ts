@@ -5,7 +5,7 @@ import type { Connection } from "../runtime/net.ts";
 import { type Channel, channel } from "../wire/channel.ts";
 import { followerBodyBytesMax } from "../wire/frame.ts";
 import { type Hello, type Message, nonceBytes } from "../wire/message.ts";
-import { crash, Driver, type Tasks } from "./driver.ts";
+import { crash, Driver, type Tasks } from "../base/driver.ts";
 import { asUnreachable, farewell, readToTheEnd } from "./farewell.ts";
 import type { LeaderContext } from "./leader_handshake.ts";
 import type { LeaderEffect, LeaderInput, LeaderSession } from "./leader_events.ts";

@@ -1,7 +1,7 @@
 import type { Connection } from "../runtime/net.ts";
 import type { NodeId } from "../base/ids.ts";
 import type { Abort, Commit, Declined, Prepare } from "../wire/message.ts";
-import { Tasks } from "./driver.ts";
+import { Tasks } from "../base/driver.ts";
 import { FollowerLink } from "./follower_link.ts";
 import type { LeaderContext } from "./leader_handshake.ts";
 import { RefusedFollowers } from "./refused_followers.ts";

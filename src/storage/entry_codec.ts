@@ -70,7 +70,7 @@ export function encodeEntry(operations: readonly Operation[]): Uint8Array {
   writer.byte(payloadFormat);
   writer.array(operations.length);
   for (const operation of operations) {
-    assert(operation.kind !== "term" || operations.length === 1, "a term is alone in its entry");
+    assert(operations.length === 1 || !isAlone(operation), "a term is alone in its entry, and an adoption");
     write(writer, operation);
   }
   return finished(writer);
@@ -96,6 +96,7 @@ export function* encodeEntryInSlices(
   writer.array(operations.length);
   for (const operation of operations) {
     assert(operation.kind !== "term", "a term is alone in its entry");
+    assert(operations.length === 1 || !isAlone(operation), "an adoption is alone in its entry");
     const before = writer.at;
     write(writer, operation);
     if (turns.full(writer.at - before)) yield;
@@ -127,6 +128,7 @@ export function bytesOf(operation: Operation): number {
 /** Whether an entry is to be applied in slices. Costs nothing that depends on its size. */
 export function isLarge(payload: Uint8Array): boolean {
   if (payload.length > limits.sliceBytes) return true;
+  if (adopts(payload)) return true;
   // An operation takes at least 3 bytes.
   if (payload.length < 3 * limits.sliceOperations || payload[0] !== payloadFormat) return false;
   try {
@@ -134,6 +136,16 @@ export function isLarge(payload: Uint8Array): boolean {
   } catch {
     return false; // whoever decodes it says what is wrong
   }
+}
+
+/** Of the first bytes: one operation, of three elements, and its kind. */
+function adopts(payload: Uint8Array): boolean {
+  return payload[1] === 0x81 && payload[2] === 0x83 && payload[3] === kinds.activateBundle;
+}
+
+function isAlone(operation: Operation): boolean {
+  return operation.kind === "term" ||
+    (operation.kind === "activateBundle" && operation.adoptExisting === true);
 }
 
 function operationBytesMax(operation: Operation): number {
@@ -152,8 +164,8 @@ function isOfVersions(_operation: Operation, kind: number): _operation is Versio
 }
 
 function write(writer: CborWriter, operation: Operation): void {
-  const kind = kinds[operation.kind];
-  writer.array(elements[kind]);
+  const kind = kinds[operation.kind], more = operation.kind === "activateBundle" && operation.adoptExisting;
+  writer.array(elements[kind] + (more === true ? 1 : 0));
   writer.number(kind);
   if (operation.kind === "term") {
     writer.number(checked(operation.epoch, 1));
@@ -167,7 +179,7 @@ function write(writer: CborWriter, operation: Operation): void {
   if (operation.kind === "createIndex") return writeCreateIndex(writer, operation);
   if (operation.kind === "dropIndex") return writeDropIndex(writer, operation);
   writer.text(checkedId(operation.id));
-  writer.number(checked(operation.previous, operation.kind === "put" ? 0 : 1));
+  writer.number(checked(operation.previous, 0));
   if (operation.kind === "put") writer.binary(operation.body);
 }
 
@@ -226,8 +238,8 @@ function opened(payload: Uint8Array): { readonly reader: CborReader; readonly co
 
 function closed(reader: CborReader, operations: readonly Operation[]): readonly Operation[] {
   reader.end();
-  if (operations.length > 1 && operations.some((o) => o.kind === "term")) {
-    throw reader.error("a term beside other operations");
+  if (operations.length > 1 && operations.some(isAlone)) {
+    throw reader.error("a term or an adoption beside other operations");
   }
   return operations;
 }
@@ -238,6 +250,7 @@ function operation(reader: CborReader): Operation {
   const kind = reader.number(), expected = elements[kind];
   if (kind === 0) throw reader.error("operation of kind 0");
   if (expected === undefined) throw newer(`operation of kind ${kind}`);
+  if (kind === kinds.activateBundle && count === expected + 1) return readActivate(reader, true);
   if (count > expected) throw newer(`operation of kind ${kind} with ${count} elements`);
   if (count < expected) throw reader.error(`operation of kind ${kind} with ${count} elements`);
   if (kind === kinds.put) return put(reader);
@@ -246,7 +259,7 @@ function operation(reader: CborReader): Operation {
   if (kind === kinds.dropCollection) return dropCollection(reader);
   if (kind === kinds.createIndex) return readCreateIndex(reader);
   if (kind === kinds.dropIndex) return readDropIndex(reader);
-  if (kind === kinds.activateBundle) return readActivate(reader);
+  if (kind === kinds.activateBundle) return readActivate(reader, false);
   if (kind === kinds.learnRuns) return readLearnRuns(reader);
   if (kind === kinds.setVersions) return readSetVersions(reader);
   if (kind === kinds.purgeTombstones) return readPurge(reader);
@@ -275,7 +288,7 @@ function remove(reader: CborReader): Delete {
     kind: "delete",
     collection: collection(reader),
     id: id(reader),
-    previous: seqOf(atLeast(reader, 1)),
+    previous: seqOf(reader.number()),
   };
 }
 

@@ -251,6 +251,12 @@ export interface NodeStore {
   keepPeer(databaseId: DatabaseId, peer: KnownPeer): void;
   /** Durable when it returns; false: there was none. */
   forgetPeer(databaseId: DatabaseId, nodeId: NodeId): boolean;
+  /** Destinations of a database, as a master, that failed when they were last tried; by URL. */
+  failures(databaseId: DatabaseId): readonly NotedFailure[];
+  /** In the place of what is kept of the same URL; durable when it returns. Of more than `limits.destinationsMax` the oldest goes. */
+  keepFailure(databaseId: DatabaseId, failure: NotedFailure): void;
+  /** Durable when it returns; false: there was none. */
+  clearFailure(databaseId: DatabaseId, url: string): boolean;
   close(): void;
 }
 
@@ -298,4 +304,13 @@ export interface KnownPeer extends NodeContact {
   readonly silenceMs: number | null;
   /** When it was last met itself; 0: only others told of it. */
   readonly seenMs: WallMs;
+}
+
+/** A destination of a master that fails. */
+export interface NotedFailure {
+  readonly url: string;
+  /** In a row. */
+  readonly count: number;
+  readonly error: { readonly code: string; readonly message: string };
+  readonly atMs: WallMs;
 }

@@ -26,6 +26,8 @@ const shownAs = { deleted: 0, conflict: 1, made: 2, first: 3 } as const;
 
 const nameBytesMax = 4 * limits.collectionNameCharsMax;
 const none = new Uint8Array(0);
+/** After the name of a bundle: documents that are there are adopted. */
+const adopting = 1;
 
 /** Bytes of bodies, by which an operation counts in its slice. */
 export function bodyBytes(operation: SetVersions): number {
@@ -37,7 +39,7 @@ export function bodyBytes(operation: SetVersions): number {
 export function versionsBytesMax(operation: VersionOperation): number {
   switch (operation.kind) {
     case "activateBundle":
-      return textBytesMax(operation.bundle);
+      return textBytesMax(operation.bundle) + headBytesMax;
     case "learnRuns":
       return operation.runs.length * (8 * headBytesMax + 48);
     case "setVersions": {
@@ -55,7 +57,9 @@ export function versionsBytesMax(operation: VersionOperation): number {
 export function writeVersions(writer: CborWriter, operation: VersionOperation): void {
   switch (operation.kind) {
     case "activateBundle":
-      return writer.text(operation.bundle);
+      writer.text(operation.bundle);
+      if (operation.adoptExisting === true) writer.number(adopting);
+      return;
     case "learnRuns":
       return writeRuns(writer, operation.runs);
     case "setVersions":
@@ -151,12 +155,17 @@ function isSome(count: number): boolean {
   return count > 0 && count <= limits.operationItemsMax;
 }
 
-export function readActivate(reader: CborReader): ActivateBundle {
+/** `more`: there is an element after the bundle. */
+export function readActivate(reader: CborReader, more: boolean): ActivateBundle {
   const bundle = reader.textWithin(1, nameBytesMax);
   if (bundle !== "replication") {
     throw new DfdbError("version", `log entry: bundle ${bundle} is not known to this version`);
   }
-  return { kind: "activateBundle", bundle };
+  if (!more) return { kind: "activateBundle", bundle };
+  const how = reader.number();
+  if (how === 0) throw reader.error("an activation that adopts nothing says so");
+  if (how === adopting) return { kind: "activateBundle", bundle, adoptExisting: true };
+  throw new DfdbError("version", `log entry: activation of kind ${how} is not known to this version`);
 }
 
 export function readLearnRuns(reader: CborReader): LearnRuns {

@@ -8,7 +8,7 @@ export interface KeyVersions {
   /** Of the collection, as it is written now; of one that there is not any more in small letters. */
   readonly name: string;
   readonly id: DocumentId;
-  /** The last entry that brought a version here. */
+  /** The last entry that brought a version here, or changed what these versions show. */
   readonly change: Seq;
   /** Not empty. */
   readonly versions: VersionSet;
@@ -53,6 +53,18 @@ export interface ChangedPage {
   readonly upTo: Seq;
 }
 
+/** A place in the order of {@linkcode VersionView.dotsSince}; of this file only. */
+export interface DotPlace extends ChangePlace {
+  readonly run: number;
+}
+
+export interface DotPage {
+  /** `change`: the entry that brought the version here. */
+  readonly dots: readonly { readonly change: Seq; readonly dot: Dot }[];
+  /** Pass as `after` for the next page; null: there is nothing more at present. */
+  readonly next: DotPlace | null;
+}
+
 /** Versions of the state that a view shows. */
 export interface VersionView {
   /** Own runs and those learned. Not to be changed; a later state may have another tree. */
@@ -68,4 +80,9 @@ export interface VersionView {
    * Keys that entries after `after` changed. Ends before a drop of which the tombstones are not all written (`Storage.reclaim` does that).
    */
   changedSince(after: Seq | ChangePlace, limits: KeyLimits): ChangedPage;
+  /**
+   * Versions that entries after `after` brought, in the order of the entries, without reading what they say. What a drop has taken away a moment ago may
+   * still be among them.
+   */
+  dotsSince(after: Seq | DotPlace, dotsMax: number): DotPage;
 }

@@ -14,8 +14,8 @@ export interface ChaosProxy {
   readonly port: number;
   /** Sets what happens to the bytes from now on; null: they pass. */
   set(fault: Fault | null): void;
-  /** Bytes flipped and connections cut so far. */
-  readonly done: { flipped: number; cut: number };
+  /** Bytes flipped, connections cut and bytes passed on so far. */
+  readonly done: { flipped: number; cut: number; passed: number };
   close(): Promise<void>;
 }
 
@@ -26,14 +26,22 @@ class Pipe {
   readonly #from: Socket;
   readonly #to: Socket;
   readonly #mangle: (bytes: Buffer) => Buffer;
+  readonly #count: (bytes: number) => void;
   #waiting: Buffer[] = [];
   #timer: ReturnType<typeof setInterval> | null = null;
   fault: Fault | null = null;
 
-  constructor(from: Socket, to: Socket, fault: Fault | null, mangle: (bytes: Buffer) => Buffer) {
+  constructor(
+    from: Socket,
+    to: Socket,
+    fault: Fault | null,
+    mangle: (bytes: Buffer) => Buffer,
+    count: (bytes: number) => void,
+  ) {
     this.#from = from;
     this.#to = to;
     this.#mangle = mangle;
+    this.#count = count;
     from.on("data", (bytes: Buffer) => this.#take(bytes));
     from.on("end", () => to.end());
     this.set(fault);
@@ -66,6 +74,7 @@ class Pipe {
   #pass(bytes: Buffer): void {
     if (this.#to.destroyed) return;
     const passed = this.fault === "garble" ? this.#mangle(bytes) : bytes;
+    this.#count(passed.length);
     if (this.#to.write(passed)) return;
     this.#from.pause();
     this.#to.once("drain", () => {
@@ -90,7 +99,7 @@ class Pipe {
 /** Listens on a free port of loopback and passes connections on to `target`. */
 export async function chaosProxy(target: number, chance: Prng): Promise<ChaosProxy> {
   const pairs = new Set<{ sockets: Socket[]; pipes: Pipe[] }>();
-  const done = { flipped: 0, cut: 0 };
+  const done = { flipped: 0, cut: 0, passed: 0 };
   let fault: Fault | null = null;
   const mangle = (bytes: Buffer): Buffer => {
     const copy = Buffer.from(bytes);
@@ -103,7 +112,11 @@ export async function chaosProxy(target: number, chance: Prng): Promise<ChaosPro
   const server: Server = createServer((near) => {
     if (fault === "refuse") return void near.destroy();
     const far = connect(target, "127.0.0.1"), sockets = [near, far];
-    const pipes = [new Pipe(near, far, fault, mangle), new Pipe(far, near, fault, mangle)];
+    const count = (bytes: number): void => void (done.passed += bytes);
+    const pipes = [
+      new Pipe(near, far, fault, mangle, count),
+      new Pipe(far, near, fault, mangle, count),
+    ];
     const pair = { sockets, pipes };
     pairs.add(pair);
     for (const socket of sockets) {

@@ -23,6 +23,14 @@ export const writesNothing: Readonly<Record<string, string>> = {
   "POST /replication/read-write": "the gate",
   "POST /replication/accept-loss": "a new epoch",
   "POST /replication/resync": "a new copy",
+  "POST /replication/replicate":
+    "of another master, in a database with the bundle: masters_test.ts, as what follows",
+  "POST /replication/replicateDocs": "the same",
+  "PUT /replication/lastEtag": "the same, the cursor alone",
+  "POST /replication/heartbeat": "wakes who sends",
+  "POST /replication/resolve": "conflicts between masters",
+  "POST /admin/replication/purge-tombstones": "tombstones that masters need no more",
+  "DELETE /replication/peers/:id": "who is waited for by tombstones",
 };
 
 /** Every route that is no GET: `METHOD /its/:path`. */
@@ -132,6 +140,8 @@ async function documents({ send }: Sender): Promise<void> {
   await send("POST", "/index", { collection: "docs", path: "gone", name: "gone" });
   await send("DELETE", "/index/docs/gone");
   await send("DELETE", "/collections/docs/e");
+  for (const key of ["left", "gone"]) await send("PUT", `/docs/${key}`, { n: 1, key });
+  await send("DELETE", "/docs/gone");
 }
 
 async function many({ send }: Sender): Promise<void> {

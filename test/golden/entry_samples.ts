@@ -120,4 +120,9 @@ export const entrySamples: readonly { readonly name: string; readonly operations
     name: "purge tombstones",
     operations: [{ kind: "purgeTombstones", name: "orders", ids: ["a", "日"] } as unknown as Operation],
   },
+  { name: "delete of a key in conflict", operations: [remove(1, "a", 0)] },
+  {
+    name: "activate bundle, documents are adopted",
+    operations: [{ kind: "activateBundle", bundle: "replication", adoptExisting: true }],
+  },
 ];

@@ -226,5 +226,6 @@ export const statusShape = (
         ageMsMax: count,
       }),
     }),
+    masters: v.null(),
     stall: exactly({ longestMs: measured, over: count }),
   });

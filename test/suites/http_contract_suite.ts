@@ -1,6 +1,6 @@
 /**
  * The contract of the HTTP API as one table: each endpoint asked well and badly, and the whole shape of what it answers. A route that has no row here fails, so
- * does a row without a route. Rows that change a node's role are in http_contract_roles.ts, on whole nodes.
+ * does a row without a route. Rows that change a node's role are in http_contract_roles.ts, those of masters in http_masters_suite.ts, on whole nodes.
  */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -10,6 +10,7 @@ import { test } from "node:test";
 import { httpRouter } from "../../src/http/app.ts";
 import type { HttpDependencies } from "../../src/http/types.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
+import { bundleRows, conflicted, docsRows } from "./http_contract_docs_rows.ts";
 import { documentRows } from "./http_contract_document_rows.ts";
 import { adminRows, livenessRows, verifyRows } from "./http_contract_node_rows.ts";
 import { queryRows, ruleRows } from "./http_contract_query_rows.ts";
@@ -17,8 +18,9 @@ import { roleRoutes } from "./http_contract_roles.ts";
 import { setRows } from "./http_contract_set_rows.ts";
 import type { Asked, Bad, Good, Request, Row } from "./http_contract_table.ts";
 import { badFault, goodFault, methodOf, prepare, send } from "./http_contract_table.ts";
-import type { TestNode, Transport } from "./http_fixture.ts";
+import type { NodeOptions, TestNode, Transport } from "./http_fixture.ts";
 import { told, withNode } from "./http_fixture.ts";
+import { masterRoutes } from "./http_masters_suite.ts";
 import { patient } from "./storage_fixture.ts";
 
 /** What the contract promises, as routes: its page, not the router, says what must be there. */
@@ -28,6 +30,8 @@ const promised: readonly string[] = [
   "POST /collections/:collection/bulk",
   ...["GET", "PUT", "PATCH", "DELETE"].map((method) => `${method} /collections/:collection/:id`),
   "POST /collections/:collection/:id/conditional",
+  ...["GET", "PUT", "DELETE"].map((method) => `${method} /docs/:key{.+}`),
+  ...["GET /conflicts", "GET /collections/:collection/:id/conflicts/:version"],
   ...["GET", "PUT", "PATCH", "DELETE"].map((method) => `${method} /collections/:collection/by/:field/:value`),
   ...["POST /tx/batch", "POST /query", "GET /indexes/:collection", "POST /index"],
   "DELETE /index/:collection/:name",
@@ -44,6 +48,9 @@ const promised: readonly string[] = [
     name,
   ) => `POST /replication/${name}`),
   ...["enable", "disable"].map((name) => `POST /replication/auto-failover/${name}`),
+  ...["replicate", "replicateDocs", "heartbeat", "resolve"].map((name) => `POST /replication/${name}`),
+  ...["GET /replication/lastEtag", "PUT /replication/lastEtag", "GET /replication/info"],
+  ...["POST /admin/replication/purge-tombstones", "DELETE /replication/peers/:id"],
 ];
 
 const apiKey = "the key of the table";
@@ -53,13 +60,14 @@ export function httpContractSuite(runtime: Runtime, transport: Transport): void 
   const it = (
     what: string,
     run: (node: TestNode, table: readonly Row[], given: HttpDependencies) => Promise<void>,
+    options: NodeOptions = {},
   ): void =>
     void test(`http contract, ${transport.name}: ${what}`, patient, async () => {
       const folder = mkdtempSync(join(tmpdir(), "dfdb-contract-"));
       let given: HttpDependencies | null = null;
       const around = (dependencies: HttpDependencies): HttpDependencies => given = dependencies;
       try {
-        await withNode(runtime, transport, { apiKey, around }, async (node) => {
+        await withNode(runtime, transport, { ...options, apiKey, around }, async (node) => {
           assert.ok(given !== null);
           await run(node, tableFor(join(folder, "copy.dfdb")), given);
         });
@@ -71,7 +79,7 @@ export function httpContractSuite(runtime: Runtime, transport: Transport): void 
   it("every route has a row that asks well and badly, and every row a route", (_node, table, given) => {
     const routes = httpRouter(given).routes.map(({ method, path }) => `${method} ${path}`).sort();
     const rows = table.map(({ route }) => route);
-    assert.deepEqual([...rows, ...roleRoutes].sort(), routes);
+    assert.deepEqual([...rows, ...roleRoutes, ...masterRoutes].sort(), routes);
     assert.equal(new Set(routes).size, routes.length, "one handler each");
     for (const { route, good, bad } of table) assert.ok(good.length > 0 && bad.length > 0, route);
     const missing = promised.filter((route) => !routes.includes(route));
@@ -79,7 +87,7 @@ export function httpContractSuite(runtime: Runtime, transport: Transport): void 
     return Promise.resolve();
   });
 
-  it("every row: the status, the headers and the whole shape of the answer", async (node, table) => {
+  const everyRow = async (node: TestNode, table: readonly Row[]): Promise<void> => {
     const request = withKey(node, apiKey), faults: string[] = [];
     const judge = async <Case extends Asked>(
       row: Row,
@@ -98,7 +106,17 @@ export function httpContractSuite(runtime: Runtime, transport: Transport): void 
       await judge<Bad>(row, row.bad, badFault);
     }
     assert.deepEqual([...faults, ...node.logged], [], "all is as it should be, and nothing is internal");
-  });
+  };
+
+  it(
+    "every row: the status, the headers and the whole shape of the answer",
+    (node, table) => everyRow(node, table.filter((row) => !bundleRows.includes(row))),
+  );
+
+  it("rows of a database with the bundle, and the same shapes of documents there", async (node) => {
+    await conflicted(node);
+    await everyRow(node, [...bundleRows, ...documentRows]);
+  }, { bundle: true });
 
   it("every row wants a key, and one that is for it", async (node, table) => {
     const made = await told(
@@ -168,6 +186,8 @@ function tableFor(copyPath: string): readonly Row[] {
   return [
     ...livenessRows,
     ...documentRows,
+    ...docsRows,
+    ...bundleRows,
     ...setRows,
     ...queryRows,
     ...ruleRows,

@@ -95,11 +95,17 @@ export function httpDatabasesSuite(runtime: Runtime, transport: Transport): void
             isDefault: true,
             status: "open",
             role: "none",
+            bundles: [],
             error: null,
           }],
         },
       });
-      assert.deepEqual(await create(node, "Shop"), { name: "Shop", filePath: path, isDefault: false });
+      assert.deepEqual(await create(node, "Shop"), {
+        name: "Shop",
+        filePath: path,
+        isDefault: false,
+        bundles: [],
+      });
       const put = await node.request("PUT", "/db/Shop/collections/orders/1", { body: '{"n":1}' });
       assert.equal(put.status, 201);
       assert.equal(put.headers.get("location"), "/db/Shop/collections/orders/1");
@@ -163,16 +169,15 @@ export function httpDatabasesSuite(runtime: Runtime, transport: Transport): void
         const { field } = await refused(node.post("/databases", { name: "x", path }), 400, "bad_request");
         assert.equal(field, "path", path);
       }
-      assert.match(
-        (await refused(node.post("/databases", { name: "x", bundles: ["replication"] }), 400, "bad_request"))[
-          "error"
-        ],
-        /not built yet/,
-      );
-      assert.match(
-        (await refused(node.post("/databases", { name: "x", bundles: ["y"] }), 400, "bad_request"))["error"],
-        /no bundle "y"/,
-      );
+      for (const bundles of [["y"], ["replication", "y"]]) {
+        const { error, field } = await refused(
+          node.post("/databases", { name: "x", bundles }),
+          400,
+          "bad_request",
+        );
+        assert.match(error, /no bundle "y"/);
+        assert.equal(field, "bundles");
+      }
       await refused(node.post("/databases", { name: "x", pth: "y" }), 400, "bad_request");
       await refused(node.post("/databases", { name: "x", createIfMissing: false }), 404, "not_found");
       await refused(node.post("/databases", { name: "Default" }), 409, "conflict");
@@ -191,6 +196,71 @@ export function httpDatabasesSuite(runtime: Runtime, transport: Transport): void
       assert.equal(headers.get("allow"), "DELETE");
       assert.equal((await node.get("/databases")).body["count"], 2);
     });
+  });
+
+  it("the replication bundle is there before anybody gets to the database, and over restarts", async (folder) => {
+    const bundles = ["replication"];
+    const shown = async (node: SeveralNode): Promise<unknown> =>
+      ((await node.get("/databases")).body["databases"] as Body[]).map((
+        { name, bundles },
+      ) => [name, bundles]);
+    await withNode(folder, {}, async (node) => {
+      assert.deepEqual((await create(node, "shop", { bundles }))["bundles"], bundles);
+      assert.deepEqual((await create(node, "plain"))["bundles"], []);
+      await node.request("PUT", "/db/plain/collections/c/1", { body: "{}" });
+      await refused(node.request("GET", "/db/plain/replication/info"), 404, "bundle_not_active");
+      assert.equal((await node.get("/db/shop/replication/info")).status, 200);
+      assert.deepEqual(await shown(node), [["default", []], ["shop", bundles], ["plain", []]]);
+      const { status } = await node.get("/db/shop/replication/lastEtag?from=http://x&dbid=" + "1".repeat(32));
+      assert.equal(status, 200);
+    });
+    await withNode(folder, {}, async (node) => {
+      assert.deepEqual(await shown(node), [["default", []], ["shop", bundles], ["plain", []]]);
+      for (const name of ["plain", "shop"]) await told(node.request("DELETE", `/databases/${name}`));
+      // As a node leaves it that dies while it makes one.
+      await create(node, "empty");
+      await told(node.request("DELETE", "/databases/empty"));
+      assert.deepEqual((await create(node, "empty", { bundles }))["bundles"], bundles);
+      await told(node.request("DELETE", "/databases/empty?deleteFiles=true"));
+      // What has it has it still; what has documents is not given it without a word.
+      assert.deepEqual((await create(node, "shop", { bundles }))["bundles"], bundles);
+      const { error } = await refused(node.post("/databases", { name: "plain", bundles }), 409, "conflict");
+      assert.match(error, /adoptExisting/);
+      assert.equal((await node.get("/databases")).body["count"], 2, "it was not attached");
+      assert.deepEqual((await create(node, "plain"))["bundles"], []);
+      await told(node.request("DELETE", "/databases/plain"));
+      const adopted = await create(node, "plain", { bundles, adoptExisting: true });
+      assert.deepEqual(adopted["bundles"], bundles);
+      assert.equal((await node.get("/db/plain/collections/c/1")).status, 200);
+    });
+  });
+
+  it("replication.bundle is for a new default database", async (folder) => {
+    const settings = { replicationBundle: true };
+    for (const given of [settings, settings, {}]) {
+      await withNode(folder, given, async (node) => {
+        assert.deepEqual((await node.get("/databases")).body["databases"][0]["bundles"], ["replication"]);
+        assert.equal((await node.get("/replication/info")).status, 200);
+        await node.request("PUT", "/collections/c/1", { body: "{}" });
+      });
+    }
+    const old = `${folder}/old`;
+    await withNode(old, {}, async (node) => {
+      await node.request("PUT", "/collections/c/1", { body: "{}" });
+    });
+    await assert.rejects(
+      withNode(old, settings, () => assert.fail("it must not start")),
+      (error: DfdbError) => {
+        assert.match(error.message, /adoptExisting/);
+        return error.code === "setting_invalid" && error.details["setting"] === "--replication-bundle";
+      },
+    );
+    for (const given of [{ ...settings, adoptExisting: true }, settings]) {
+      await withNode(old, given, async (node) => {
+        assert.equal((await node.get("/collections/c/1")).status, 200);
+        assert.equal((await node.get("/replication/info")).status, 200);
+      });
+    }
   });
 
   it("paths keep their encoding, HEAD and the methods of a route", async (folder) => {

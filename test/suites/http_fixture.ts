@@ -3,10 +3,12 @@ import { DfdbError } from "../../src/base/errors.ts";
 import { epochOf, nodeIdOf, runIdOf } from "../../src/base/ids.ts";
 import type { LogFields } from "../../src/base/logger.ts";
 import { silentLogger } from "../../src/base/logger.ts";
+import { activateReplication } from "../../src/engine/activate_bundle.ts";
 import { engine } from "../../src/engine/engine.ts";
 import type { Engine } from "../../src/engine/engine.ts";
 import { httpApp } from "../../src/http/app.ts";
 import { Feeds } from "../../src/http/feeds.ts";
+import type { Masters } from "../../src/http/master_types.ts";
 import type { HttpDependencies, HttpRequestLimits, NodeControl } from "../../src/http/types.ts";
 import { admin } from "../../src/node/admin.ts";
 import { liveConfig } from "../../src/node/live_config.ts";
@@ -49,6 +51,8 @@ export interface TestNode {
 }
 
 export interface NodeOptions {
+  /** With the replication bundle: what other masters send is written by `version_writes.ts`. */
+  readonly bundle?: boolean;
   readonly apiKey?: string;
   readonly limits?: Partial<HttpRequestLimits>;
   /** Address of whoever asks, where requests do not go over a port. */
@@ -122,6 +126,7 @@ export function withNode(
   return inFolder(async (folder) => {
     const storage = await openStorage(testOptions(`${folder}/data.dfdb`));
     const { handler, closing, ...node } = makeNode(runtime, storage, options);
+    if (options.bundle === true) await node.engine.submit(activateReplication(false));
     const reach = options.peer === undefined ? transport : directTransport(options.peer);
     try {
       await reach.serve(handler, (request, url) => run({ ...node, request, url }));
@@ -224,6 +229,7 @@ function makeNode(
     queries: querying,
     ttl,
     admin: administration,
+    masters: noMasters,
     feeds,
     security: { apiKey: options.apiKey ?? null },
     fetch: () => assert.fail("fetch"),
@@ -244,6 +250,20 @@ function makeNode(
   };
   return { handler: httpApp(around(dependencies)), closing, state, storage, engine: writer, clock, logged };
 }
+
+/** Without the bundle; with it: http_masters_suite.ts. */
+const noMasters: Masters = {
+  active: false,
+  lastEtag: () => assert.fail("lastEtag"),
+  replicate: () => assert.fail("replicate"),
+  putCursor: () => assert.fail("putCursor"),
+  heartbeat: () => assert.fail("heartbeat"),
+  info: () => assert.fail("info"),
+  failure: () => null,
+  resolve: () => assert.fail("resolve"),
+  purgeTombstones: () => assert.fail("purge-tombstones"),
+  forgetPeer: () => assert.fail("peers"),
+};
 
 /** Changes of the role are tested with http_control_suite.ts, and with a whole node: http_replication_suite.ts. */
 export const unusedControl: NodeControl = {

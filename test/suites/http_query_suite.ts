@@ -95,6 +95,12 @@ export function querySuite(it: It): void {
     const raw = (body: string) => refused(node.request("POST", path, { body }), 400, "bad_request");
     await raw('{"sql":"SELECT * FROM orders WHERE a = ?","params":[9007199254740993]}');
     await raw('{"sql":"SELECT * FROM orders","params":{"a":1,"a":2}}');
+    await raw('{"sql":"SELECT * FROM orders","sql":"SELECT * FROM orders"}');
+    await raw('{"sql":"SELECT * FROM orders WHERE a = ?","params":[1.00000000000000000001]}');
+    await raw(`{"sql":"SELECT * FROM orders WHERE a = ?","params":[${"[".repeat(200)}${"]".repeat(200)}]}`);
+    await raw('\ufeff{"sql":"SELECT * FROM orders"}');
+    const spaced = '{ "sql": "SELECT * FROM orders WHERE a = ?",\n "params": [1.0], "other": [1, 1e400] }';
+    assert.equal((await node.request("POST", path, { body: spaced })).status, 200);
     await raw("[]");
     await raw('{"sql":"SELECT * FROM orders"');
     await refused(node.request("POST", path), 400, "bad_request");

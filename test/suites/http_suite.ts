@@ -8,7 +8,9 @@ import { bulkSuite } from "./http_bulk_suite.ts";
 import { byFieldSuite } from "./http_by_field_suite.ts";
 import { changesSuite } from "./http_changes_suite.ts";
 import { collectionsSuite } from "./http_collections_suite.ts";
+import { conflictsSuite } from "./http_conflicts_suite.ts";
 import { controlSuite } from "./http_control_suite.ts";
+import { docsSuite } from "./http_docs_suite.ts";
 import { documentsSuite } from "./http_documents_suite.ts";
 import type { It, Transport } from "./http_fixture.ts";
 import { withNode } from "./http_fixture.ts";
@@ -33,6 +35,8 @@ export function httpApiSuite(runtime: Runtime, transport: Transport): void {
         assert.equal((await node.request("GET", "/health")).status, 200, "whatever was sent, it answers on");
       }));
   documentsSuite(it);
+  docsSuite(it);
+  conflictsSuite(it);
   collectionsSuite(it);
   bulkSuite(it);
   transactionSuite(it);

@@ -15,6 +15,8 @@ import { trimModelSuite } from "./storage_suite_trim_model.ts";
 import { trimSuite } from "./storage_suite_trim.ts";
 import { selectSuite } from "./storage_suite_select.ts";
 import { uniqueSuite } from "./storage_suite_unique.ts";
+import { adoptSuite } from "./storage_suite_adopt.ts";
+import { newIdentitySuite } from "./storage_suite_new_identity.ts";
 import { versionsSuite } from "./storage_suite_versions.ts";
 import { versionsFilesSuite } from "./storage_suite_versions_files.ts";
 import { versionsModelSuite } from "./storage_suite_versions_model.ts";
@@ -46,5 +48,7 @@ export function storageSuite(openers: StorageOpeners): void {
   versionsSuite(openers);
   versionsFilesSuite(openers);
   versionsModelSuite(openers);
+  newIdentitySuite(openers);
+  adoptSuite(openers);
   nodeStoreSuite(openers);
 }

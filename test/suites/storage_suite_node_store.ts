@@ -5,7 +5,7 @@ import { test } from "node:test";
 import type { DatabaseId } from "../../src/base/ids.ts";
 import { databaseIdOf, epochOf, isHexId, nodeIdOf, runIdOf, wallMsOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
-import type { KnownPeer, NodeState } from "../../src/storage/storage.ts";
+import type { KnownPeer, NodeState, NotedFailure } from "../../src/storage/storage.ts";
 import { coded, inFolder, patient, testOptions } from "./storage_fixture.ts";
 import type { StorageOpeners } from "./storage_suite.ts";
 
@@ -47,6 +47,13 @@ const peer = (number: number, more: Partial<KnownPeer> = {}): KnownPeer => ({
   silenceMs: null,
   seenMs: wallMsOf(1_000 + number),
   ...more,
+});
+
+const failure = (number: number): NotedFailure => ({
+  url: `http://m${number}:5000`,
+  count: number,
+  error: { code: "timeout", message: "no answer" },
+  atMs: wallMsOf(5_000 + number),
 });
 
 /** What belongs to the node. */
@@ -125,6 +132,45 @@ export function nodeStoreSuite({ openNodeStore, openStorage }: StorageOpeners): 
       }),
   );
 
+  test(
+    "node store: failures of destinations are kept by database and URL",
+    patient,
+    () =>
+      inFolder(async (folder) => {
+        const options = testOptions(join(folder, "node.dfdb")), max = limits.destinationsMax;
+        let store = await openNodeStore(options);
+        assert.deepEqual(store.failures(one), []);
+        store.keepFailure(one, failure(2));
+        store.keepFailure(one, failure(1));
+        store.keepFailure(one, { ...failure(2), count: 3 });
+        store.keepFailure(two, failure(4));
+        store.close();
+        store = await openNodeStore(options);
+        assert.deepEqual(store.failures(one), [failure(1), { ...failure(2), count: 3 }]);
+        assert.deepEqual([store.clearFailure(one, failure(2).url), store.clearFailure(one, failure(4).url)], [
+          true,
+          false,
+        ]);
+        assert.deepEqual([store.failures(one), store.failures(two)], [[failure(1)], [failure(4)]]);
+        store.close();
+        const db = new DatabaseSync(options.path);
+        db.prepare("BEGIN").run();
+        for (let number = 2; number <= max; number++) {
+          const { url, count, error, atMs } = failure(number),
+            insert = "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?)";
+          db.prepare(insert).run(one, url, count, error.code, error.message, atMs);
+        }
+        db.prepare("COMMIT").run();
+        db.close();
+        store = await openNodeStore(options);
+        assert.equal(store.failures(one).length, max);
+        store.keepFailure(one, failure(max + 1));
+        assert.equal(store.failures(one).length, max);
+        assert.ok(!store.failures(one).some(({ url }) => url === failure(1).url), "the oldest has gone");
+        store.close();
+      }),
+  );
+
   test("node store: a file of version 1 is brought up to date", patient, () =>
     inFolder(async (folder) => {
       const options = testOptions(join(folder, "node.dfdb"));
@@ -141,9 +187,11 @@ export function nodeStoreSuite({ openNodeStore, openStorage }: StorageOpeners): 
       assert.deepEqual([store.state(one), store.peers(one)], [state, []]);
       store.setState(one, { ...second, highestEpoch: 8 });
       store.keepPeer(one, peer(1));
+      store.keepFailure(one, failure(1));
       store.close();
       store = await openNodeStore(options);
       assert.deepEqual([store.state(one), store.peers(one)], [{ ...second, highestEpoch: 8 }, [peer(1)]]);
+      assert.deepEqual(store.failures(one), [failure(1)]);
       store.close();
     }));
 

@@ -343,7 +343,7 @@ function fromPeers(it: It): void {
         ...showing(dot("b", 15), '{"b":1}'),
       }),
     ]);
-    assert.deepEqual(told(key(storage, "x")), { change: 5, versions: two, shown: "b@15" });
+    assert.deepEqual(told(key(storage, "x")), { change: 6, versions: two, shown: "b@15" }, "peers are told");
     assert.deepEqual(documentOf(storage, "x"), ['{"b":1}', 6, 5]);
     append(storage, [
       set("x", {
@@ -356,10 +356,10 @@ function fromPeers(it: It): void {
     assert.deepEqual(documentOf(storage, "x"), ['{"all":1}', 7, 6]);
     const kept = [dot("a", 4), dot("b", 15), dot("d", 12)];
     append(storage, [set("x", { previous: seqOf(7), kept, shown: { kind: "deleted" } })]);
-    assert.deepEqual(told(key(storage, "x")), { change: 7, versions: three, shown: "deleted" });
+    assert.deepEqual(told(key(storage, "x")), { change: 8, versions: three, shown: "deleted" });
     assert.equal(documentOf(storage, "x"), null);
     append(storage, [set("x", { kept, ...showing(dot("d", 12), '{"d":1}') })]);
-    assert.deepEqual(told(key(storage, "x")), { change: 7, versions: three, shown: "d@12" });
+    assert.deepEqual(told(key(storage, "x")), { change: 9, versions: three, shown: "d@12" });
     append(storage, [remove(orders, "x", 9)]);
     assert.deepEqual(told(key(storage, "x")), {
       change: 10,
@@ -662,6 +662,31 @@ function reading(it: It): void {
     assert.deepEqual(versionsOf(storage, (v) => v.counts("orders")), { tombstones: 3, conflicts: 3 });
   });
 
+  it("dots come in the order of the entries that brought them, each once, in pages of any size", ({ storage, orders }) => {
+    append(storage, [learn]);
+    append(storage, [put(orders, "x", 0), put(orders, "y", 0)]);
+    append(storage, [set("z", { added: [version("1", 0, dot("b", 1)), version("2", 0, dot("d", 10))] })]);
+    append(storage, [put(orders, "x", 5)]);
+    for (const most of [1, 2, 3, 9]) {
+      const found: string[] = [];
+      let page = versionsOf(storage, (v) => v.dotsSince(seqOf(0), most));
+      for (;;) {
+        assert.ok(page.dots.length <= most);
+        found.push(
+          ...page.dots.map(({ change, dot: { run, seq } }) => `${change} ${run.slice(0, 1)}@${seq}`),
+        );
+        const { next } = page;
+        if (next === null) break;
+        page = versionsOf(storage, (v) => v.dotsSince(next, most));
+      }
+      assert.deepEqual(found.slice().sort(), ["5 a@5", "6 b@1", "6 d@10", "7 a@7"], `${most} at once`);
+      assert.deepEqual(found.map((text) => text.slice(0, 1)), ["5", "6", "6", "7"]);
+    }
+    assert.deepEqual(versionsOf(storage, (v) => v.dotsSince(seqOf(6), 9).dots.map(({ change }) => change)), [
+      7,
+    ]);
+  });
+
   it("pages and keys are found by an index", ({ path }) => {
     const db = new DatabaseSync(path, { readOnly: true });
     const plan = (name: keyof typeof versionSql, ...values: (string | number)[]): string =>
@@ -670,6 +695,7 @@ function reading(it: It): void {
     const search = (index: string): RegExp => new RegExp(`^SEARCH versions USING ${index} [^;]*$`);
     assert.match(plan("changed", 1, 1, "a", 9, 9), search("COVERING INDEX versions_change"));
     assert.match(plan("changedIn", 1, 1), search("COVERING INDEX versions_change"));
+    assert.match(plan("dots", 1, 1, "a", 1, 9), search("INDEX versions_change"));
     assert.match(plan("hidden", 2, 1, "a", 9), search("COVERING INDEX versions_hidden"));
     for (const name of ["key", "judged", "whole", "removeKey"] as const) {
       assert.match(plan(name, 1, "a"), search("PRIMARY KEY"), name);

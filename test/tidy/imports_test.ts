@@ -38,9 +38,9 @@ const allowed: Record<string, readonly string[]> = {
 const packages: Record<string, readonly string[]> = {
   base: ["node:zlib"],
   storage: ["node:sqlite", "cbor-x/encode", "cbor-x/decode", "valibot"],
-  document: ["valibot"],
+  document: ["strip-json-comments", "valibot"],
   wire: ["cbor-x/encode", "cbor-x/decode", "valibot"],
-  multimaster: ["strip-json-comments", "valibot"],
+  multimaster: ["valibot"],
   http: ["hono", "valibot"],
   node: ["@logtape/logtape", "strip-json-comments", "valibot"],
   cli: ["commander", "csv-parse/stream", "csv-stringify/sync", "fast-string-truncated-width"],

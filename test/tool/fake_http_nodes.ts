@@ -9,6 +9,7 @@ import { ManualClock } from "./manual_clock.ts";
 export interface ScriptedAnswer {
   readonly status: number;
   readonly body: unknown;
+  readonly headers?: Record<string, string>;
 }
 
 /** `undefined` in place of an answer: the connection breaks. A promise: the answer comes later. */
@@ -102,6 +103,7 @@ export class FakeHttpNodes {
     const { status, body: told } = answer, ok = status < 300;
     const text = typeof told === "string" ? told : JSON.stringify(told);
     // A Response proper reads its body in macrotasks that virtual time knows nothing of.
-    return { ok, status, text: () => Promise.resolve(text) } as unknown as Response;
+    const headers = new Headers(answer.headers);
+    return { ok, status, headers, text: () => Promise.resolve(text) } as unknown as Response;
   }
 }

@@ -1,6 +1,7 @@
 /** Documents and indexes in SQLite as the storage keeps them, to run compiled statements on. */
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
+import { limits } from "../../src/base/limits.ts";
 import type { Select, Step } from "../../src/query/ast.ts";
 import type { QueryCatalog, QueryCollection } from "../../src/query/catalog.ts";
 import { compileMatches, compileSelect } from "../../src/query/compile.ts";
@@ -69,7 +70,12 @@ export class QueryDatabase implements Disposable {
     const values = compiled.values(inputsOf(parameters));
     const write = rowWriter(compiled.shape, (seq) => `e${seq}`);
     const rows = this.run(compiled.sql, values).map((cells) => write(cells));
-    const details = this.explain(compiled.sql, values);
+    const details = this.explain(compiled.sql, values), { wholeSql } = compiled;
+    if (wholeSql !== null) {
+      assert.deepEqual(this.explain(wholeSql, values), details, text);
+      const whole = this.run(wholeSql, values).map((cells) => write(cells));
+      assert.deepEqual(whole, rows.slice(0, limits.queryAtOnceRows + 1), text);
+    }
     if (compiled.stepwise === "flow") assert.ok(isStepwise("flow", details), `${text}: ${details}`);
     else if (this.#asked++ % 4 === 0) {
       const looking = compileSelect(parse(text) as Select, this.catalog(scanning), parameters, true);

@@ -75,7 +75,6 @@ test("a run is added once, after the one that it continues; what contradicts it 
     [node(runId(4), 11, r1), "data_corrupt"],
     [node(runId(4), 12, r3), "data_corrupt"],
     [node(runId(4), 12, runId(5)), "bad_request"],
-    [node(runId(4), 12, null), "bad_request"],
     [node("0".repeat(32) as RunId, 1, null), "bad_request"],
     [node("X" as RunId, 1, null), "bad_request"],
     [node(runId(4), 1.5, r0), "bad_request"],
@@ -87,6 +86,26 @@ test("a run is added once, after the one that it continues; what contradicts it 
   assert.equal(own.add(later), true);
   assert.throws(() => own.add(node(runId(7), 40, runId(6), databaseId(0), 2)), { code: "data_corrupt" });
   assert.deepEqual([...own.nodes()], [...nodes, later]);
+});
+
+test("a copied database goes on after seq 1, in a tree of its own", () => {
+  const tree = new RunTree(), [old, later, own, next] = [runId(0), runId(1), runId(2), runId(3)];
+  for (
+    const one of [
+      node(old, 1, null),
+      node(later, 30, old),
+      node(own, 21, null, databaseId(1)),
+      node(next, 40, own, databaseId(1)),
+    ]
+  ) {
+    assert.equal(tree.add(one), true);
+  }
+  assert.equal(tree.covers(dotOf(own, 25), dotOf(old, 5)), false, "another history");
+  assert.equal(tree.covers(dotOf(later, 35), dotOf(own, 25)), false);
+  assert.equal(tree.covers(dotOf(next, 45), dotOf(own, 39)), true);
+  assert.equal(tree.covers(dotOf(next, 45), dotOf(own, 41)), false);
+  assert.deepEqual(vectorOf(tree, [dotOf(old, 5), dotOf(own, 25), dotOf(next, 45)]).length, 2);
+  assert.throws(() => tree.add(node(runId(4), 50, old, databaseId(1))), { code: "data_corrupt" });
 });
 
 test("the lineage of runs: each once, parents first, without what was told", () => {

@@ -34,6 +34,12 @@ test("databases are listed, made and dropped", async () => {
     "POST http://a:5000/databases": ok({ name: "shop", filePath: "/data/x.dfdb", isDefault: false }),
   });
   assert.deepEqual([made.code, made.out], [0, "http://a:5000/db/shop: /data/x.dfdb\n"]);
+  const master = await run(
+    ["databases", "create", "a:5000", "m", "--bundle", "replication", "--adopt-existing"],
+    { "POST http://a:5000/databases": ok({ name: "m", filePath: "/data/m.dfdb", isDefault: false }) },
+  );
+  assert.equal(master.code, 0, master.err);
+  assert.match(master.asked.join(), /{"name":"m","bundles":\["replication"\],"adoptExisting":true}/);
   const careless = await run(["databases", "drop", "a:5000", "shop"], {});
   assert.equal(careless.code, 1);
   assert.match(careless.err, /--yes/);

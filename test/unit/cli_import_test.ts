@@ -35,7 +35,8 @@ class FakeNode {
     const refuse = this.#refuse;
     this.#refuse = null;
     refuse?.();
-    const response = { ok: told[0] < 300, status: told[0], text: () => Promise.resolve(text) };
+    const headers = new Headers(), status = told[0];
+    const response = { ok: status < 300, status, headers, text: () => Promise.resolve(text) };
     const answer = response as unknown as Response;
     if (!this.refusesLate || response.ok) return Promise.resolve(answer);
     return new Promise((resolve) => this.#refuse = () => resolve(answer));

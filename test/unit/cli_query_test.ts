@@ -2,8 +2,12 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import test from "node:test";
+import { documentIdOf, seqOf } from "../../src/base/ids.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import { inFolder } from "../suites/storage_fixture.ts";
+import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
+import { inFolder, put } from "../suites/storage_fixture.ts";
+import { append, master } from "../suites/storage_suite_versions_fixture.ts";
+import { runOf } from "../suites/version_writes.ts";
 import type { CliOptions } from "../tool/cli_rig.ts";
 import { runCli } from "../tool/cli_rig.ts";
 import { embedded } from "../tool/embedding.ts";
@@ -197,11 +201,43 @@ test("export: NDJSON, a JSON array and CSV are what was put in, and come in agai
     const taken = await runCli(["import", "-", copy, "--collection", "orders"], { stdin: [ndjson.out] });
     assert.equal(taken.code, 0, taken.err);
     assert.equal((await runCli(["export", copy, "--collection", "orders"])).out, ndjson.out);
+    // By key, without a slash: a collection as any other.
+    const docs = ["--collection", "_docs"];
+    assert.equal((await runCli(["import", "-", copy, ...docs], { stdin: [ndjson.out] })).code, 0);
+    assert.equal((await runCli(["export", copy, ...docs])).out, ndjson.out);
     const unknown = await runCli(["export", file, "--collection", "nope"]);
     assert.deepEqual([unknown.code, unknown.out], [1, ""]);
     assert.match(unknown.err, /there is no collection nope/);
     const mixed = await runCli(["export", file, "--collection", "orders", "--columns", "a"]);
     assert.match(mixed.err, /--columns goes with CSV only/);
+  });
+});
+
+test("export: keys in conflict have no document, which is said", async () => {
+  await inFolder(async (folder) => {
+    const { storage, path, orders } = await master(
+      { openStorage } as Parameters<typeof master>[0],
+      folder,
+      "a",
+    );
+    append(storage, [put(orders, "x", 0)]);
+    append(storage, [put(orders, "y", 0, '{"n":1}')]);
+    const conflict = { kind: "conflict" } as const,
+      id = documentIdOf("x"),
+      kept = [{ run: runOf("a"), seq: seqOf(4) }];
+    append(storage, [{
+      kind: "setVersions",
+      name: "Orders",
+      id,
+      previous: seqOf(4),
+      kept,
+      added: [],
+      shown: conflict,
+    }]);
+    storage.close();
+    const { code, out, err } = await runCli(["export", path, "--collection", "orders"]);
+    assert.deepEqual([code, out], [0, '{"_id":"y","n":1}\n']);
+    assert.match(err, /^not in it: 1 in conflict \(see GET \/conflicts\)\n1 documents/);
   });
 });
 

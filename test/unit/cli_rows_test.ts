@@ -73,8 +73,10 @@ test("a page is taken apart with its documents to the letter, without etags", ()
   assert.deepEqual(documentTexts(page), {
     texts: ['{"_id":"a","n":1.10,"t":"]},{\\"\\\\"}', '{"_id":"b\\""}', '{"_id":"c","_etags":[{"x":[]}]}'],
     next: "9",
+    conflicts: 0,
   });
-  assert.deepEqual(documentTexts('{"documents":[],"count":0}'), { texts: [], next: null });
+  assert.deepEqual(documentTexts('{"documents":[],"count":0}'), { texts: [], next: null, conflicts: 0 });
+  assert.equal(documentTexts('{"documents":[],"count":0,"conflicts":3}').conflicts, 3);
   for (const wrong of ["", "[]", "{}", '{"documents":{}}', '{"documents":[],"next":{}}']) {
     assert.throws(() => documentTexts(wrong), { code: "bad_frame" }, wrong);
   }

@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { limits } from "../../src/base/limits.ts";
-import {
-  databaseUrl,
-  failureKey,
-  leaderUrl,
-  readDestinations,
-  strictJson,
-} from "../../src/multimaster/destinations.ts";
+import { strictJson } from "../../src/document/strict_json.ts";
+import { databaseUrl, failureKey, leaderUrl, readDestinations } from "../../src/multimaster/destinations.ts";
 
 const read = (...entries: readonly unknown[]) => readDestinations(JSON.stringify({ Destinations: entries }));
 const urls = (...entries: readonly unknown[]) => read(...entries).destinations.map(({ url }) => url);

@@ -40,7 +40,7 @@ function plain(operation: Operation): unknown[] {
     case "dropIndex":
       return [7, operation.collection, operation.name];
     case "activateBundle":
-      return [8, operation.bundle];
+      return operation.adoptExisting === true ? [8, operation.bundle, 1] : [8, operation.bundle];
     case "learnRuns": {
       const runs = operation.runs.map(({ database, run, epoch, firstSeq, parent }) => [
         ...[unhex(database), unhex(run), epoch, firstSeq],
@@ -135,6 +135,9 @@ test("entry codec: what only a newer version can have written is version", () =>
   assert.throws(decode(0x02, 0x81, 0x82, 4, 1), coded("version"));
   assert.throws(decode(0x00), coded("version"));
   assert.throws(decode(0x01, 0x81, 0x82, 12, 1), coded("version"));
+  const bundle = [0x6b, ...utf8("replication")];
+  assert.throws(decode(0x01, 0x81, 0x83, 8, ...bundle, 2), coded("version"));
+  assert.throws(decode(0x01, 0x81, 0x84, 8, ...bundle, 1, 1), coded("version"));
   assert.throws(decode(0x01, 0x81, 0x84, 7, 1, 0x61, 0x61, 0), coded("version"));
   assert.throws(decode(0x01, 0x81, 0x84, 0x19, 1, 0, 0xff, 0xff, 0xff), coded("version"));
   assert.throws(decode(0x01, 0x81, 0x83, 4, 1, 0xf6), coded("version"));
@@ -171,8 +174,11 @@ test("entry codec: what nobody writes is corrupt", () => {
     [0x01, 0x81, 0x84, 2, 1, 0x61, 0xff, 1],
     [0x01, 0x81, 0x84, 2, 1, 0x63, 0xed, 0xa0, 0x80, 1],
     [0x01, 0x81, 0x83, 3, 1, 0x7a, 0xff, 0xff, 0xff, 0xff, 0x61],
-    // delete of what never was; a run of 15 bytes; a term beside another operation
-    [0x01, 0x81, 0x84, 2, 1, 0x61, 0x61, 0],
+    // an adoption of nothing, and one beside another operation
+    [0x01, 0x81, 0x83, 8, 0x6b, ...utf8("replication"), 0],
+    [0x01, 0x82, 0x83, 8, 0x6b, ...utf8("replication"), 1, 0x82, 4, 1],
+    // a delete in no collection; a run of 15 bytes; a term beside another operation
+    [0x01, 0x81, 0x84, 2, 0, 0x61, 0x61, 1],
     [0x01, 0x81, 0x84, 5, 1, 0x4f, ...Array(15).fill(7), 0x50, ...Array(16).fill(7)],
     [0x01, 0x82, 0x84, 5, 1, 0x50, ...Array(16).fill(7), 0x50, ...Array(16).fill(7), 0x82, 4, 1],
     // an index: no name; neither unique nor not; no path; one without steps; `[*]` by another name; a step that is none; a place
@@ -239,10 +245,16 @@ test("entry codec: in slices it is the same, and it is known without reading it 
       if (step.done === true) return { slices, value: step.value };
     }
   };
-  const samples = entrySamples.flatMap(({ operations }) => operations).filter(({ kind }) => kind !== "term");
+  const adopting: Operation = { kind: "activateBundle", bundle: "replication", adoptExisting: true };
+  const samples = entrySamples.flatMap(({ operations }) => operations)
+    .filter((one) => one.kind !== "term" && !("adoptExisting" in one));
   const many = (count: number) =>
     Array.from({ length: count }, (_, i) => samples[i % samples.length] as Operation);
   const size = limits.sliceOperations;
+  // Short as it is, it may touch every document.
+  assert.equal(isLarge(encodeEntry([adopting])), true);
+  assert.throws(() => encodeEntry([adopting, ...many(1)]), /alone/);
+  assert.throws(() => taken(encodeEntryInSlices([adopting, ...many(1)], 1_000)), /alone/);
   for (const count of [1, size - 1, size, size + 1, 4 * size]) {
     const operations = many(count), payload = encodeEntry(operations);
     const written = taken(encodeEntryInSlices(operations, payload.length));

@@ -16,7 +16,8 @@ test("collection names are letters, digits, _, - and ., a letter first", () => {
     code: "bad_request",
     message: /128 characters, not 129/,
   });
-  for (const name of ["_", "_x", "_users"]) {
+  for (const name of ["_docs", "_Docs", "Ravens"]) assert.equal(collectionName(name), name);
+  for (const name of ["_", "_x", "_users", "_docs_", "Raven", "raven"]) {
     assert.throws(() => collectionName(name), { code: "bad_request", message: /reserved/ });
   }
 });

@@ -240,6 +240,35 @@ it("a deadline ends a result that nobody takes", async (rig) => {
   assertFree(rig);
 });
 
+it("whether who asked has gone is looked at only where it takes a thread", async (rig) => {
+  orders(rig);
+  const gone = new Error("gone"), stop = new AbortController();
+  let asked = 0;
+  const signal = (): AbortSignal => {
+    asked++;
+    return stop.signal;
+  };
+  assert.equal((await rig.all("SELECT * FROM orders WHERE pnr = 'P7'", { signal })).rows.length, 1);
+  assert.equal(asked, 0);
+  assert.equal((await rig.all("SELECT * FROM orders WHERE n = 7", { signal })).rows.length, 1);
+  assert.equal(asked, 1);
+  stop.abort(gone);
+  await assert.rejects(
+    rig.queries.run("SELECT * FROM orders WHERE n = 7", { signal }),
+    (error) => error === gone,
+  );
+});
+
+it("a document that is too large to be read with others is read, now and from then on", async (rig) => {
+  const text = (chars: number): string => `{"text":"${"x".repeat(chars)}"}`;
+  const bodies = [text(1), text(limits.queryAtOnceBodyBytes), text(2)];
+  rig.fill("mixed", 3, (i) => bodies[i]!);
+  for (let again = 0; again < 2; again++) {
+    const { rows, threaded } = await ran(rig, "SELECT * FROM mixed LIMIT 3");
+    assert.deepEqual([rows.map((row) => `{${row.slice(row.indexOf('"text"'))}`), threaded], [bodies, false]);
+  }
+});
+
 it("who asked goes: before, within a step, between chunks", async (rig) => {
   endlessData(rig);
   rig.fill("orders", 20_000, (i) => `{"n":${i},"text":"${"x".repeat(100)}"}`);

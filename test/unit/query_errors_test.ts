@@ -61,7 +61,10 @@ check("SELECT and FROM", [
     'SELECT * FROM "a b"',
     "a collection name begins with a letter and goes on with letters, digits, _, - and . (line 1, column 15)",
   ],
-  ["SELECT * FROM _system", "collection names that begin with _ are reserved (line 1, column 15)"],
+  [
+    "SELECT * FROM _system",
+    "collection names that begin with _ are reserved, and Raven is (line 1, column 15)",
+  ],
   [
     'SELECT * FROM ""',
     "a collection name begins with a letter and goes on with letters, digits, _, - and . (line 1, column 15)",

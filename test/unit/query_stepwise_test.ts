@@ -1,6 +1,7 @@
 /** Which statements may be read where nobody may wait. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { limits } from "../../src/base/limits.ts";
 import type { Select } from "../../src/query/ast.ts";
 import { compileMatches, compileSelect } from "../../src/query/compile.ts";
 import { lookFunction } from "../../src/query/compile_slots.ts";
@@ -91,6 +92,29 @@ test("a scan where a lookup was meant is found out", () => {
     isStepwise("flow", ["SEARCH i USING PRIMARY KEY (k1=?)", "USE TEMP B-TREE FOR LAST TERM OF ORDER BY"]),
     false,
   );
+});
+
+test("what gives all rows at once takes no large body and no more rows than are wanted", () => {
+  const { queryAtOnceRows, queryAtOnceBodyBytes } = limits;
+  const body = (bytes: number): string => `{"a":"${"é".repeat((bytes - 8) / 2)}"}`;
+  const sized = [body(queryAtOnceBodyBytes), body(queryAtOnceBodyBytes + 2)];
+  const many = Array.from({ length: queryAtOnceRows + 9 }, () => '{"a":1}');
+  using database = new QueryDatabase({ name: "sized", documents: sized }, { name: "many", documents: many });
+  const rows = (text: string, parameters: readonly unknown[] = []) => {
+    const compiled = compileSelect(parse(text) as Select, database.catalog(), parameters, true);
+    assert.ok(compiled.kind === "rows" && compiled.wholeSql !== null, text);
+    return database.run(compiled.wholeSql, compiled.values(inputsOf(parameters)));
+  };
+  assert.deepEqual(rows("SELECT * FROM sized").map((cells) => cells[2]), [sized[0], null]);
+  assert.equal(rows("SELECT * FROM many").length, queryAtOnceRows + 1);
+  assert.equal(rows("SELECT * FROM many LIMIT 9000000000000000 OFFSET 20").length, queryAtOnceRows - 11);
+  assert.equal(rows("SELECT * FROM many LIMIT ?", [3]).length, 3);
+  for (const where of ["WHERE a = 1", "WHERE _id = '1'", "LEFT JOIN sized ON many.a = sized.a"]) {
+    const text = `SELECT * FROM many ${where}`;
+    const compiled = compileSelect(parse(text) as Select, database.catalog(), [], true);
+    assert.ok(compiled.kind === "rows");
+    assert.equal(compiled.wholeSql, null, text);
+  }
 });
 
 test("the documents of UPDATE and DELETE", () => {

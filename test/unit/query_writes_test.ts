@@ -4,6 +4,7 @@ import { utf8 } from "../../src/base/bytes.ts";
 import { DfdbError } from "../../src/base/errors.ts";
 import { documentIdOf, epochOf, runIdOf, seqOf } from "../../src/base/ids.ts";
 import { limits } from "../../src/base/limits.ts";
+import { activateReplication } from "../../src/engine/activate_bundle.ts";
 import { deleteDocument, dropCollection, putDocument } from "../../src/engine/commands.ts";
 import type {
   QueryAnswer,
@@ -22,6 +23,7 @@ import { parse } from "../../src/query/parse.ts";
 import type { SqlValue } from "../../src/storage/storage.ts";
 import type { DatabaseRig } from "../tool/database_rig.ts";
 import { withDatabase } from "../tool/database_rig.ts";
+import { receive } from "../suites/version_writes.ts";
 
 interface Asked {
   readonly parameters?: QueryParameters;
@@ -200,6 +202,28 @@ for (const size of sizes) {
       assert.equal((await run(rig, "UPDATE c SET n = 2")).affected, 0);
     }));
 }
+
+test("what another master's versions made of documents while they were searched is looked at again", () =>
+  withDatabase(async (rig) => {
+    await rig.engine.submit(activateReplication(false));
+    for (const id of ["a", "b"]) await put(rig, id, { n: 1 });
+    let seq = 1;
+    const between = async (): Promise<void> => {
+      await receive(rig, ["C", "a"], [{ digit: "5", seq: seq++, text: '{"n":1,"theirs":1}' }]);
+      await receive(rig, ["c", "new"], [{ digit: "5", seq: seq++, text: '{"n":1}' }]);
+    };
+    assert.equal(
+      (await run(rig, "UPDATE c SET n = 2", { between })).affected,
+      2,
+      "a is in conflict, new is there",
+    );
+    assert.deepEqual(["a", "b", "new"].map((id) => rig.body("c", id)), [null, '{"n":2}', '{"n":2}']);
+    assert.equal(
+      (await run(rig, "DELETE FROM c WHERE n = 2", { between })).affected,
+      1,
+      "new is in conflict, too",
+    );
+  }));
 
 test("a collection that goes while it is searched: a conflict, and nothing is written", () =>
   withDatabase(async (rig) => {

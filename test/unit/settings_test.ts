@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { utf8 } from "../../src/base/bytes.ts";
 import { DfdbError } from "../../src/base/errors.ts";
+import { thinningDefault } from "../../src/multimaster/backoff.ts";
+import { thinningOf } from "../../src/node/master_sender.ts";
 import { readSettings } from "../../src/node/read_settings.ts";
 import type { SettingRow, Settings } from "../../src/node/settings.ts";
 import { defaultSettings, leadPortOf, settingsTable } from "../../src/node/settings.ts";
@@ -236,4 +238,24 @@ test("flags, variables and paths of the table are unique, and every row says wha
     assert.equal(new Set(names).size, names.length, `two rows have the same ${key}`);
   }
   for (const row of rows) assert.ok(row.help.length > 5 && (row.flag ?? row.env ?? row.json) !== null);
+});
+
+test("replication between masters", () => {
+  const json = `{
+    "replication": { "bundle": true, "triedEvery": "2, 5,10" },
+    "Raven/Replication/ReplicationRequestTimeout": 700,
+  }`;
+  const { replicationBundle, adoptExisting, masterRequestMs, masterTriedEvery } = read({ json });
+  assert.deepEqual([replicationBundle, adoptExisting, masterRequestMs], [true, false, 700]);
+  assert.deepEqual(thinningOf(masterTriedEvery), [
+    { above: 10, every: 2 },
+    { above: 100, every: 5 },
+    { above: 1_000, every: 10 },
+  ]);
+  assert.deepEqual(thinningOf(read({}).masterTriedEvery), thinningDefault);
+  for (const text of ["10,100", "0,1,2", "1,2,x", "1,2,3,4", ","]) {
+    const { code, message } = refusal({ env: { DFDB_REPLICATION_TRIED_EVERY: text } });
+    assert.equal(code, "setting_invalid", text);
+    assert.match(message, /--replication-tried-every: expected three whole numbers/);
+  }
 });

@@ -10,11 +10,21 @@ import { CollectionNames } from "../../src/engine/collection_names.ts";
 import { LogPieces } from "../../src/engine/log_pieces.ts";
 import { RescueText } from "../../src/node/rescue_text.ts";
 import { decodeEntry } from "../../src/storage/entry_codec.ts";
+import { versionId } from "../../src/document/version_id.ts";
 import type { LogEntry } from "../../src/storage/log.ts";
 import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
-import { inFolder, patient, put, remove, wall } from "../suites/storage_fixture.ts";
-import { append, master } from "../suites/storage_suite_versions_fixture.ts";
+import {
+  coded,
+  inFolder,
+  patient,
+  put,
+  remove,
+  start,
+  testOptions,
+  wall,
+} from "../suites/storage_fixture.ts";
+import { append, follow, key, master, told } from "../suites/storage_suite_versions_fixture.ts";
 
 const openers = { openStorage } as Parameters<typeof master>[0];
 const runA = runIdOf("a".repeat(32)), runB = runIdOf("b".repeat(32));
@@ -72,29 +82,59 @@ async function filled(folder: string): Promise<Storage> {
   return storage;
 }
 
+test(
+  "a key in conflict is deleted without a document; one that is not in conflict is not",
+  patient,
+  () =>
+    inFolder(async (folder) => {
+      const { storage: leader, orders } = await master(openers, folder, "a");
+      const follower = await openStorage(testOptions(`${folder}/follower.dfdb`));
+      follower.adoptDatabaseId(leader.databaseId);
+      append(leader, [learn]);
+      append(leader, [put(orders, "x", 0)]);
+      append(leader, [set("x", 5, [5], [theirs(9, '{"b":1}')], { kind: "conflict" })]);
+      follow(leader, follower);
+      append(leader, [remove(orders, "x", 0)]);
+      const deleted = told(key(leader, "x"));
+      assert.deepEqual(deleted, { change: 7, versions: ["a@7 [a@7 b@9] +10 deleted"], shown: "deleted" });
+      follow(leader, follower);
+      assert.deepEqual(told(key(follower, "x")), deleted);
+      for (const id of ["x", "none"]) {
+        assert.throws(() => append(leader, [remove(orders, id, 0)]), coded("diverged"));
+      }
+      for (const storage of [leader, follower]) {
+        storage.close();
+      }
+      const plain = await openStorage(testOptions(`${folder}/plain.dfdb`)), number = start(plain);
+      assert.throws(() => append(plain, [remove(number, "x", 0)]), coded("diverged"));
+      plain.close();
+    }),
+);
+
 test("a feed tells what a peer's versions made of documents", patient, () =>
   inFolder(async (folder) => {
     const storage = await filled(folder), from = storage.log.at(seqOf(3));
     assert.ok(typeof from !== "string");
-    const told = (only: string | null): unknown[] => {
+    const lines = (only: string | null): unknown[] => {
       const source = { storage, names: new CollectionNames(storage), pieces: new LogPieces(storage.log) };
       const changes = [...new ChangeReader(source, from, only).read(seqOf(1e9))].filter((change) =>
         change !== null
       );
-      return changes.map(({ seq, op, collection, id, body }) => [
-        ...[seq, op, collection.toLowerCase(), id, body === null ? null : utf8Text(body)],
+      return changes.map(({ seq, op, collection, id, body, conflicts }) => [
+        ...[seq, op, collection.toLowerCase(), id, conflicts ?? (body === null ? null : utf8Text(body))],
       ]);
     };
-    assert.deepEqual(told("ORDERS"), [
+    assert.deepEqual(lines("ORDERS"), [
       [5, "put", "orders", "x", '{"b":1}'],
       [6, "put", "orders", "y", '{"a":1}'],
       [8, "put", "orders", "y", '{"all":1}'],
-      [9, "delete", "orders", "y", null],
+      [9, "conflict", "orders", "y", [versionId(dotA(6)), versionId(dotB(9))]],
       [10, "put", "orders", "y", '{"a":1}'],
       [11, "delete", "orders", "y", null],
+      [12, "delete", "orders", "z", null], // it may have been in conflict
     ]);
-    assert.deepEqual(told(null), told("orders"));
-    assert.deepEqual(told("others"), []);
+    assert.deepEqual(lines(null), lines("orders"));
+    assert.deepEqual(lines("others"), []);
     storage.close();
   }));
 

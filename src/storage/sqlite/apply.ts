@@ -55,6 +55,13 @@ export class Apply {
     this.#insertTerm = db.prepare("INSERT INTO terms VALUES (?, ?, ?, ?, ?)");
   }
 
+  /** As {@linkcode operation}; yields within one that is long by itself. */
+  *inSlices(draft: Draft, operation: Operation, seq: Seq, wallMs: WallMs): Generator<void, void, void> {
+    if (operation.kind !== "activateBundle") return this.operation(draft, operation, seq, wallMs);
+    this.#crashPoint("apply:operation");
+    yield* this.#versions.activate(draft, operation, seq);
+  }
+
   operation(draft: Draft, operation: Operation, seq: Seq, wallMs: WallMs): void {
     this.#crashPoint("apply:operation");
     switch (operation.kind) {
@@ -73,7 +80,8 @@ export class Apply {
       case "dropIndex":
         return this.#dropIndex(draft, operation, seq);
       case "activateBundle":
-        return this.#versions.activate(draft, seq);
+        for (const _ of this.#versions.activate(draft, operation, seq));
+        return;
       case "learnRuns":
         return this.#versions.learn(draft, operation, seq);
       case "setVersions":
@@ -116,6 +124,9 @@ export class Apply {
 
   #delete(draft: Draft, remove: Delete, seq: Seq, wallMs: WallMs): void {
     const collection = this.#collection(draft, remove, seq);
+    if (remove.previous === 0) {
+      return this.#versions.deleteConflict(draft, collection, remove.id, seq, wallMs);
+    }
     const { changes } = this.#tables.get(remove.collection, "remove").run(remove.id, remove.previous);
     if (changes !== 1) {
       throw otherwise(seq, `document ${remove.id} was not last changed by entry ${remove.previous}`);

@@ -1,11 +1,13 @@
 /** What memory holds of the versions of a database that has the bundle. */
 import { assert } from "../../base/assert.ts";
 import { DfdbError } from "../../base/errors.ts";
-import type { DatabaseId, RunId, Seq, WallMs } from "../../base/ids.ts";
+import type { RunId, Seq, WallMs } from "../../base/ids.ts";
 import type { RunNode } from "../../document/run_tree.ts";
 import { RunTree } from "../../document/run_tree.ts";
 import type { TermRecord } from "../log.ts";
 import { foldName } from "./fold_name.ts";
+import type { OwnIds } from "./former_ids.ts";
+import { ownerOf } from "./former_ids.ts";
 import type { VersionStatements } from "./version_statements.ts";
 
 /** The name of a collection, whether there is one now or was one. */
@@ -32,21 +34,21 @@ export interface PendingDrop {
 
 /** All runs that rows name, by numbers: an own one by its term's, from 1; others, and lost ones of this database, from -1 downwards. */
 export class KnownRuns {
-  readonly database: DatabaseId;
+  readonly ids: OwnIds;
   readonly tree = new RunTree();
   readonly #terms: TermRecord[] = [];
   readonly #others: RunId[] = [];
   readonly #numbers = new Map<RunId, number>();
 
   /** Throws as `RunTree.add`. */
-  constructor(database: DatabaseId, terms: Iterable<TermRecord>, others: Iterable<RunNode>) {
-    this.database = database;
+  constructor(ids: OwnIds, terms: Iterable<TermRecord>, others: Iterable<RunNode>) {
+    this.ids = ids;
     for (const term of terms) this.begin(term);
     for (const node of others) this.learn(node);
   }
 
   copy(): KnownRuns {
-    return new KnownRuns(this.database, this.#terms, this.others());
+    return new KnownRuns(this.ids, this.#terms, this.others());
   }
 
   *others(): IterableIterator<RunNode> {
@@ -55,7 +57,9 @@ export class KnownRuns {
 
   /** An own term, the next one; nobody can know it yet. */
   begin(term: TermRecord): void {
-    const { epoch, run, firstSeq } = term, parent = this.#terms.at(-1)?.run ?? null, { database } = this;
+    const { epoch, run, firstSeq } = term, number = this.#terms.length + 1;
+    const database = ownerOf(this.ids, number), before = this.#terms.at(-1);
+    const parent = before === undefined || ownerOf(this.ids, number - 1) !== database ? null : before.run;
     if (!this.tree.add({ database, run, epoch, firstSeq, parent })) {
       throw new DfdbError("data_corrupt", `run ${run} begins, but is known already`);
     }
@@ -83,7 +87,8 @@ export class KnownRuns {
   /** True when entry `seq` of run `number` is in the history of the own term `own`, told from the terms alone; false: the tree tells. */
   isBefore(own: number, number: number, seq: number): boolean {
     if (number === own) return true;
-    return number > 0 && number < own && seq < (this.#terms[number] as TermRecord).firstSeq;
+    if (number < 1 || number > own || seq >= (this.#terms[number] as TermRecord).firstSeq) return false;
+    return ownerOf(this.ids, number) === ownerOf(this.ids, own);
   }
 }
 

@@ -5,6 +5,7 @@ import { limits } from "../../base/limits.ts";
 import type { Position } from "../log.ts";
 import { connect, pragma } from "./connection.ts";
 import { isCopy } from "./copied_file.ts";
+import { formerIdsTable } from "./former_ids.ts";
 import { indexTableOf, triggersOf } from "./index_sql.ts";
 import { loadState } from "./load_state.ts";
 import { dataFile, tableOf } from "./schema.ts";
@@ -67,6 +68,7 @@ function look(db: DatabaseSync, path: string): SnapshotFound {
     // A whole copy has what was dropped and is not freed yet, as it has such collections.
     ...[...state.indexes.dropped].map(indexTableOf),
     ...(state.bundle === null ? [] : versionTables),
+    ...(state.former.length === 0 ? [] : [formerIdsTable]),
   ];
   const named = (sql: string): string =>
     db.prepare(sql).all().map(({ text }) => String(text)).sort().join("\n");

@@ -4,6 +4,7 @@ import type { Position, TermRecord } from "../log.ts";
 import type { CollectionInfo } from "../storage.ts";
 import { BundleDraft } from "./bundle.ts";
 import { foldName } from "./fold_name.ts";
+import type { FormerId } from "./former_ids.ts";
 import type { Indexes } from "./index_state.ts";
 import type { Catalog, CollectionDraft, CollectionState, State } from "./state.ts";
 import { areSettings, infos, newVersion } from "./state.ts";
@@ -38,6 +39,10 @@ export class Draft implements Catalog {
     this.settingsVersion = base.settingsVersion;
     this.#indexes = base.indexes;
     this.bundle = base.bundle === null ? null : new BundleDraft(base.bundle);
+  }
+
+  get former(): readonly FormerId[] {
+    return this.#base.former;
   }
 
   get indexes(): Indexes {

@@ -1,11 +1,11 @@
 import type { DatabaseSync } from "node:sqlite";
 import { DfdbError } from "../../base/errors.ts";
-import type { DatabaseId } from "../../base/ids.ts";
 import { databaseIdOf, epochOf, isHexId, runIdOf, seqOf, wallMsOf } from "../../base/ids.ts";
 import type { RunNode } from "../../document/run_tree.ts";
 import type { TermRecord } from "../log.ts";
 import type { PendingDrop, Space } from "./bundle.ts";
 import { Bundle, KnownRuns } from "./bundle.ts";
+import type { OwnIds } from "./former_ids.ts";
 import { versionTables } from "./version_schema.ts";
 
 type Row = Record<string, unknown>;
@@ -14,14 +14,14 @@ type Corrupt = (what: string) => DfdbError;
 /** Cost: the number of runs and names of collections, never of versions. Throws what `corrupt` makes. */
 export function loadBundle(
   db: DatabaseSync,
-  databaseId: DatabaseId,
+  ids: OwnIds,
   terms: readonly TermRecord[],
   corrupt: Corrupt,
 ): Bundle {
   const named = db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?");
   const missing = versionTables.find((table) => named.get(table) === undefined);
   if (missing !== undefined) throw corrupt(`it has no table ${missing}`);
-  const bundle = new Bundle(loadRuns(db, databaseId, terms, corrupt), loadSpaces(db, corrupt));
+  const bundle = new Bundle(loadRuns(db, ids, terms, corrupt), loadSpaces(db, corrupt));
   bundle.drops = loadDrops(db);
   const lost = bundle.drops.find(({ space, run }) =>
     bundle.numbered(space) === undefined || run < 1 || run > terms.length
@@ -32,7 +32,7 @@ export function loadBundle(
 
 function loadRuns(
   db: DatabaseSync,
-  databaseId: DatabaseId,
+  ids: OwnIds,
   terms: readonly TermRecord[],
   corrupt: Corrupt,
 ): KnownRuns {
@@ -51,7 +51,7 @@ function loadRuns(
     };
   });
   try {
-    return new KnownRuns(databaseId, terms, nodes);
+    return new KnownRuns(ids, terms, nodes);
   } catch (thrown) {
     if (!(thrown instanceof DfdbError)) throw thrown;
     throw corrupt(thrown.message);

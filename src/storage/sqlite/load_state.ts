@@ -5,8 +5,9 @@ import { databaseIdOf, epochOf, isHexId, nodeIdOf, runIdOf, seqOf } from "../../
 import type { IndexDefinition } from "../../document/operation.ts";
 import type { Position, TermRecord } from "../log.ts";
 import { origin } from "../log.ts";
-import { loadBundle } from "./load_bundle.ts";
 import { foldName } from "./fold_name.ts";
+import { loadFormerIds } from "./former_ids.ts";
+import { loadBundle } from "./load_bundle.ts";
 import type { IndexState } from "./index_state.ts";
 import { Indexes } from "./index_state.ts";
 import type { CollectionState, State, Trimmed } from "./state.ts";
@@ -50,25 +51,25 @@ export function loadState(db: DatabaseSync, path: string): { databaseId: Databas
     : positionOf(Number(last["seq"]), Number(last["term"]), Number(last["chain"]));
   if ((terms.at(-1)?.firstSeq ?? 0) > position.seq) throw corrupt("a term begins after the last entry");
   const { collections, numbers, dropped } = loadCollections(db, corrupt);
+  const database = databaseIdOf(meta["database_id"]), former = loadFormerIds(db, terms.length, corrupt);
   const state: State = {
     position,
     endBytes: last === undefined ? 0 : Number(last["end_bytes"]),
     terms,
+    former,
     nextCollection: Number(meta["next_collection"]),
     nextIndex: Number(meta["next_index"]),
     version: newVersion(),
     settingsVersion: newVersion(),
     indexes: loadIndexes(db, collections, corrupt),
-    bundle: meta["replication"] === 1
-      ? loadBundle(db, databaseIdOf(meta["database_id"]), terms, corrupt)
-      : null,
+    bundle: meta["replication"] === 1 ? loadBundle(db, { database, former }, terms, corrupt) : null,
     trimmed,
     clean: meta["clean_seq"] === position.seq,
     collections,
     numbers,
     dropped,
   };
-  return { databaseId: databaseIdOf(meta["database_id"]), state };
+  return { databaseId: database, state };
 }
 
 function loadTerms(db: DatabaseSync, corrupt: (what: string) => DfdbError): TermRecord[] {

@@ -5,6 +5,7 @@ import { limits } from "../../base/limits.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
 import type { TaskContext } from "../../runtime/workers.ts";
 import type { Position } from "../log.ts";
+import { copyFormerIds } from "./former_ids.ts";
 import { connect, isEmpty, pragma, transaction } from "./connection.ts";
 import { loadState } from "./load_state.ts";
 import { createIndexTable, createTriggers, indexTableOf } from "./index_sql.ts";
@@ -87,6 +88,7 @@ function fill(
     "INSERT INTO main.meta SELECT 1, database_id, created_ms, NULL, next_collection, next_index, ?, ?, ?, ?, replication FROM source.meta",
   ).run(cut.seq, cut.term, cut.chain, cut.end_bytes);
   db.prepare("INSERT INTO main.terms SELECT * FROM source.terms").run();
+  copyFormerIds(db);
   db.prepare("INSERT INTO main.collections SELECT * FROM source.collections WHERE name IS NOT NULL").run();
   db.prepare("INSERT INTO main.log SELECT * FROM source.log WHERE seq > ? ORDER BY seq").run(cut.seq);
   db.prepare(

@@ -35,16 +35,33 @@ const version2 = [
   ) STRICT, WITHOUT ROWID`,
 ];
 
+/** Destinations of masters that fail. */
+const version3 = [
+  `CREATE TABLE failures (
+    database_id TEXT NOT NULL,
+    url TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    message TEXT NOT NULL,
+    at_ms INTEGER NOT NULL,
+    PRIMARY KEY (database_id, url)
+  ) STRICT, WITHOUT ROWID`,
+];
+
 const run = (statements: readonly string[]) => (db: DatabaseSync): void => {
   for (const statement of statements) db.prepare(statement).run();
 };
 
 /** `node.dfdb`: application id "dfdn". */
-export const nodeFile: FileKind = { applicationId: 0x6466646e, version: 2, migrations: [run(version2)] };
+export const nodeFile: FileKind = {
+  applicationId: 0x6466646e,
+  version: 3,
+  migrations: [run(version2), run(version3)],
+};
 
 /** Writes this version into an empty file; inside the caller's transaction. */
 export function createNodeSchema(db: DatabaseSync, nodeId: string): void {
-  run([...version1, ...version2])(db);
+  run([...version1, ...version2, ...version3])(db);
   db.prepare("INSERT INTO node VALUES (1, ?)").run(nodeId);
   pragma(db, `application_id = ${nodeFile.applicationId}`);
   pragma(db, `user_version = ${nodeFile.version}`);

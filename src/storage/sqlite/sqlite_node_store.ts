@@ -6,7 +6,14 @@ import type { DatabaseId, NodeId } from "../../base/ids.ts";
 import { epochOf, isHexId, nodeIdOf, runIdOf, wallMsOf } from "../../base/ids.ts";
 import { limits } from "../../base/limits.ts";
 import type { Term } from "../log.ts";
-import type { HandoverInDoubt, KnownPeer, NodeState, NodeStore, RoleOrigin } from "../storage.ts";
+import type {
+  HandoverInDoubt,
+  KnownPeer,
+  NodeState,
+  NodeStore,
+  NotedFailure,
+  RoleOrigin,
+} from "../storage.ts";
 import { pragma, transaction } from "./connection.ts";
 import type { Lock } from "./lock.ts";
 import { mapped } from "./sqlite_error.ts";
@@ -31,6 +38,8 @@ const insertPeer = `INSERT OR REPLACE INTO peers (database_id, node_id, node_nam
     candidate, silence_ms, seen_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
 const deleteExcess = `DELETE FROM peers WHERE database_id = ?1 AND node_id IN (
     SELECT node_id FROM peers WHERE database_id = ?1 ORDER BY candidate DESC, seen_ms DESC, node_id LIMIT -1 OFFSET ?2)`;
+const deleteOldFailures = `DELETE FROM failures WHERE database_id = ?1 AND url IN (
+    SELECT url FROM failures WHERE database_id = ?1 ORDER BY at_ms DESC, url LIMIT -1 OFFSET ?2)`;
 
 /** `node.dfdb`, open and locked; see {@linkcode openNodeStore}. */
 export class SqliteNodeStore implements NodeStore {
@@ -134,6 +143,31 @@ export class SqliteNodeStore implements NodeStore {
     this.#write(() => {
       this.#db.prepare("DELETE FROM peers WHERE database_id = ? AND node_id = ?").run(databaseId, nodeId);
     });
+    return true;
+  }
+
+  failures(databaseId: DatabaseId): readonly NotedFailure[] {
+    const rows = this.#read("SELECT * FROM failures WHERE database_id = ? ORDER BY url", databaseId);
+    return rows.map(({ url, count, code, message, at_ms: atMs }) => ({
+      url: url as string,
+      count: Number(count),
+      error: { code: code as string, message: message as string },
+      atMs: wallMsOf(Number(atMs)),
+    }));
+  }
+
+  keepFailure(databaseId: DatabaseId, { url, count, error, atMs }: NotedFailure): void {
+    this.#write(() => {
+      const insert = this.#db.prepare("INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?)");
+      insert.run(databaseId, url, count, error.code, error.message, atMs);
+      this.#db.prepare(deleteOldFailures).run(databaseId, limits.destinationsMax);
+    });
+  }
+
+  clearFailure(databaseId: DatabaseId, url: string): boolean {
+    const key = [databaseId, url], where = "FROM failures WHERE database_id = ? AND url = ?";
+    if (this.#read(`SELECT 1 ${where}`, ...key).length === 0) return false;
+    this.#write(() => void this.#db.prepare(`DELETE ${where}`).run(...key));
     return true;
   }
 

@@ -3,6 +3,7 @@ import type { Position, TermRecord } from "../log.ts";
 import type { CollectionInfo } from "../storage.ts";
 import type { Bundle, BundleCatalog } from "./bundle.ts";
 import { foldName } from "./fold_name.ts";
+import type { FormerId } from "./former_ids.ts";
 import type { Indexes } from "./index_state.ts";
 
 /** A collection as the catalog row has it; `name` is null from its drop until its rows are freed. */
@@ -35,6 +36,7 @@ export interface State {
   /** Sum of all payload bytes ever written. */
   endBytes: number;
   terms: readonly TermRecord[];
+  former: readonly FormerId[];
   nextCollection: number;
   nextIndex: number;
   version: number;

@@ -8,6 +8,8 @@ import type { Version } from "../../document/version_set.ts";
 import type {
   ChangedPage,
   ChangePlace,
+  DotPage,
+  DotPlace,
   KeyLimits,
   KeyPage,
   KeyPlace,
@@ -120,6 +122,24 @@ export class VersionReader implements VersionView {
       next: null,
       upTo: seqOf(Math.max(end - 1, Math.min(from.change, this.#catalog.position.seq))),
     };
+  }
+
+  dotsSince(after: Seq | DotPlace, dotsMax: number): DotPage {
+    const from = typeof after === "number" ? { change: after, space: lastSpace, id: "", run: 0 } : after;
+    const rows = this.#tables.versions.get("dots").all(
+      from.change,
+      from.space,
+      from.id,
+      from.run,
+      dotsMax,
+    ) as unknown as (PlaceRow & Pick<VersionRow, "run" | "seq">)[];
+    const last = rows.length < dotsMax ? undefined : rows.at(-1);
+    const dots = rows.map(({ change, run, seq }) => ({
+      change: seqOf(change),
+      dot: { run: this.#bundle.runs.runOf(run), seq: seqOf(seq) },
+    }));
+    if (last === undefined) return { dots, next: null };
+    return { dots, next: { change: seqOf(last.change), space: last.collection, id: last.id, run: last.run } };
   }
 
   #numbered(space: number, id: string): KeyVersions | null {

@@ -5,8 +5,8 @@ export const versionTables = ["drops", "runs", "spaces", "versions"] as const;
 
 /**
  * `spaces` are the names of collections, folded, which deletions outlive; never removed. A key holds one version of a run at most. `versions.collection` is the number of one, `run` is the
- * number of an own term or, below 0, of one of `runs`; `change` is the seq of the entry that brought the row here; `vector` is null where it is
- * that entry alone; `body` is null where the version is a deletion, or what the table of documents shows. `state` is that of the
+ * number of an own term or, below 0, of one of `runs`; `change` is the seq of the entry that brought the row here, or by which the key shows something else since;
+ * `vector` is null where it is the dot alone; `body` is null where the version is a deletion, or what the table of documents shows. `state` is that of the
  * key: 0 its document is shown, 1 deleted, 2 in conflict. `drops`: collections whose rows up to that entry are tombstones now, to be
  * written as such; all up to `after_id` are.
  */

@@ -102,6 +102,11 @@ export class VersionSetter {
       }
       if (mine !== undefined && !stays) statements.get("setBody").run(null, number, id, mine.run);
       if (kept.some((row) => row.state !== state)) statements.get("setState").run(state, number, id, state);
+      // What is shown has changed: peers are to be told.
+      const [first] = kept;
+      if (added.length === 0 && first !== undefined) {
+        statements.get("touch").run(key.seq, number, id, first.run);
+      }
     }
     if (!stays) this.#document(key, added, mine);
   }

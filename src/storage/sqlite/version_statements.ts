@@ -19,12 +19,16 @@ export const versionSql = {
     "body = CAST(? AS TEXT) WHERE collection = ? AND id = ? AND run = ?",
   removeKey: `DELETE ${key}`,
   remove: `DELETE ${key} AND run = ?`,
+  touch: "UPDATE versions SET change = ? WHERE collection = ? AND id = ? AND run = ?",
   setState: "UPDATE versions SET state = ? WHERE collection = ? AND id = ? AND state <> ?",
   setBody: "UPDATE versions SET body = CAST(? AS TEXT) WHERE collection = ? AND id = ? AND run = ?",
   changedIn: "SELECT DISTINCT id FROM versions WHERE change = ? AND collection = ?",
   changed:
     "SELECT change, collection, id FROM versions WHERE (change, collection, id) > (?, ?, ?) AND change < ? " +
     "ORDER BY change, collection, id LIMIT ?",
+  dots:
+    "SELECT change, collection, id, run, seq FROM versions WHERE (change, collection, id, run) > (?, ?, ?, ?) " +
+    "ORDER BY change, collection, id, run LIMIT ?",
   hidden:
     "SELECT DISTINCT collection, id FROM versions INDEXED BY versions_hidden WHERE state > 0 AND state = ? AND (collection, id) > (?, ?) " +
     "ORDER BY collection, id LIMIT ?",

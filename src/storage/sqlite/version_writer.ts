@@ -3,11 +3,12 @@ import { DfdbError } from "../../base/errors.ts";
 import type { DatabaseId, DocumentId, Seq, WallMs } from "../../base/ids.ts";
 import { wallMsOf } from "../../base/ids.ts";
 import { isReplicated } from "../../document/names.ts";
-import type { LearnRuns, PurgeTombstones } from "../../document/operation.ts";
+import type { ActivateBundle, LearnRuns, PurgeTombstones } from "../../document/operation.ts";
 import type { CrashPoint } from "../../runtime/runtime.ts";
 import type { TermRecord } from "../log.ts";
 import type { PendingDrop, Space } from "./bundle.ts";
 import { Bundle, BundleDraft, KnownRuns } from "./bundle.ts";
+import { adoptDocuments } from "./adopt_documents.ts";
 import type { Draft } from "./draft.ts";
 import { otherwise } from "./otherwise.ts";
 import type { CollectionDraft } from "./state.ts";
@@ -35,11 +36,12 @@ export class VersionWriter {
     this.#crashPoint = crashPoint;
   }
 
-  activate(draft: Draft, seq: Seq): void {
+  /** Yields after each slice of documents that are adopted. */
+  *activate(draft: Draft, { adoptExisting }: ActivateBundle, seq: Seq): Generator<void, void, void> {
     if (draft.bundle !== null) throw otherwise(seq, "the bundle is active already");
     const collections = draft.list().filter(({ name }) => isReplicated(name));
     const full = collections.find(({ documents }) => documents > 0);
-    if (full !== undefined) {
+    if (full !== undefined && adoptExisting !== true) {
       const message =
         `Collection "${full.name}" has documents: replication can only be turned on before there are any`;
       throw draft.leading ? new DfdbError("conflict", message) : otherwise(seq, message);
@@ -47,9 +49,13 @@ export class VersionWriter {
     createVersionTables(this.#db);
     this.#db.prepare("UPDATE meta SET replication = 1").run();
     this.#crashPoint("bundle:tables");
-    const bundle = new BundleDraft(new Bundle(new KnownRuns(this.#databaseId(), draft.terms, [])));
+    const ids = { database: this.#databaseId(), former: draft.former };
+    const bundle = new BundleDraft(new Bundle(new KnownRuns(ids, draft.terms, [])));
     for (const { name } of collections) bundle.spaceOf(name);
     draft.bundle = bundle;
+    for (const { number, name } of adoptExisting === true ? collections : []) {
+      yield* adoptDocuments(this.#db, this.#statements, draft.terms, number, bundle.spaceOf(name));
+    }
   }
 
   /** A run of this database. */
@@ -86,6 +92,18 @@ export class VersionWriter {
     const before = rows[0]?.state ?? keyState.shown;
     if (before !== keyState.shown || deleted) countStates(bundle, space, before, row.state);
     return wallMsOf(row.modified_ms);
+  }
+
+  /** A person's DELETE of a key that has no document because it is in conflict. */
+  deleteConflict(draft: Draft, collection: CollectionDraft, id: DocumentId, seq: Seq, wallMs: WallMs): void {
+    const { bundle } = draft, space = bundle?.space(collection.name as string);
+    const [row] = bundle === null || space === undefined
+      ? []
+      : settledRows<VersionRow>(this.#statements, bundle, space, id, "key");
+    if (row?.state !== keyState.conflict) {
+      throw otherwise(seq, `document ${id} is not there and not in conflict`);
+    }
+    this.local(draft, collection, id, seq, wallMs, true);
   }
 
   /**

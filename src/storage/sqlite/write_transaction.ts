@@ -185,7 +185,7 @@ export class Transaction extends View implements WriteTransaction {
       log.write(this.#draft, position, wallMs, payload);
       yield;
       for (const operation of operations) {
-        apply.operation(this.#draft, operation, position.seq, wallMs);
+        yield* apply.inSlices(this.#draft, operation, position.seq, wallMs);
         if (slice.full(bytesOf(operation))) yield;
       }
       if (unique) yield* this.#uniqueInSlices(operations);

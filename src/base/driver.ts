@@ -1,6 +1,16 @@
-import type { MonotonicMs } from "../base/ids.ts";
-import type { Machine, Tick } from "../base/machine.ts";
-import type { Clock, Timer } from "../runtime/runtime.ts";
+import type { MonotonicMs } from "./ids.ts";
+import type { Machine, Tick } from "./machine.ts";
+
+/** What is needed of the `Clock` of a runtime. */
+interface Clock {
+  monotonic(): MonotonicMs;
+  timer(delayMs: number, run: () => void): Timer;
+  macrotask(run: () => void): void;
+}
+
+interface Timer {
+  cancel(): void;
+}
 
 /**
  * Runs a machine: inputs one after the other, the effects of each in order before the next input, and one timer. The timer
