@@ -1,4 +1,5 @@
 /** Who makes the trouble: one fault after the other, as often and of the kinds that the seed says; then puts all right. */
+import { limits } from "../../src/base/limits.ts";
 import { resyncCrashPoints } from "../../src/node/crash_points.ts";
 import { snapshotCrashPoints, storageCrashPoints } from "../../src/storage/sqlite/crash_points.ts";
 import type { Chance } from "./chance.ts";
@@ -186,7 +187,10 @@ export class Nemesis {
   #stale(): boolean {
     const { network, troubles } = this.#parts, names = this.#hosts;
     for (const [i, a] of names.entries()) {
-      for (const b of names.slice(i + 1)) troubles.at([a, b], "stale connections of", 0);
+      for (const b of names.slice(i + 1)) {
+        // A candidate that has just begun to listen counts silence from the end of its grace on.
+        troubles.at([a, b], "stale connections of", limits.failoverGraceMs);
+      }
     }
     return network.stale(() => this.#draw.flip(0.5)) > 0;
   }
