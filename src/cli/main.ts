@@ -6,12 +6,14 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { acceptLoss, acceptLossCommand } from "./accept_loss.ts";
 import { autoFailoverCommand, setAutoFailover } from "./auto_failover.ts";
 import { compact, compactCommand } from "./compact.ts";
+import { addConflictsCommand } from "./conflicts.ts";
 import { addDatabaseOption } from "./database_option.ts";
 import { addDatabasesCommand } from "./databases.ts";
 import { exportCommand, exportDocuments } from "./export.ts";
 import { handover, handoverCommand } from "./handover.ts";
 import { importCommand, importDocuments } from "./import.ts";
 import { inspectCommand, inspectFile } from "./inspect.ts";
+import { addMastersCommand } from "./masters.ts";
 import { newIdentity, newIdentityCommand } from "./new_identity.ts";
 import { promote, promoteCommand } from "./promote.ts";
 import { query, queryCommand } from "./query.ts";
@@ -78,6 +80,8 @@ function addCommands(program: Command, runtime: Runtime, end: (exitCode: number)
   for (const command of commands) program.addCommand(command.copyInheritedSettings(program));
   addRescuedCommand(program, runtime, end);
   addDatabasesCommand(program, runtime);
+  addConflictsCommand(program, runtime, end);
+  addMastersCommand(program, runtime, end);
   addDatabaseOption(program);
   program.command("version").description("print the version").action(() => {
     runtime.process.stdout(`dfdb ${version}\n${runtime.name} ${runtime.version}\n`);

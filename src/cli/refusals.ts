@@ -1,5 +1,5 @@
 /** What a node refused, in words for people: the code, the sentence, and what to do next. */
-import type { DfdbError } from "../base/errors.ts";
+import { DfdbError } from "../base/errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { NodeStatus } from "./node_status.ts";
 import { followersOf, knowsHandover } from "./cluster_status.ts";
@@ -12,6 +12,25 @@ export function printRefusal(
 ): void {
   process.stderr(`ERROR: ${plain(error.message)} (${error.code})\n`);
   if (next !== null) process.stderr(`  ${plain(next)}\n`);
+}
+
+/** Runs `work`, which answers the exit code; what was refused is printed, with what may be done, and makes it 1. */
+export async function orRefusal(
+  runtime: Pick<Runtime, "process">,
+  url: string,
+  work: () => Promise<number>,
+): Promise<number> {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (!(thrown instanceof DfdbError)) throw thrown;
+    const { leader } = thrown.details;
+    const next = thrown.code === "not_leader" && isRefusal(thrown) && typeof leader === "string"
+      ? `Ask its leader: ${leader}`
+      : commonAdvice(thrown, url);
+    printRefusal(runtime, thrown, next);
+    return 1;
+  }
 }
 
 /** True when the node itself said no; false when its answer was lost, so that it may have done what was asked. */

@@ -86,7 +86,7 @@ async function show({ files, process }: Runtime, file: RescuedFile, json: boolea
   if (file.path.endsWith(".dfdb")) return process.stdout(wholeDatabase(file));
   if (!json) process.stdout(`${summary(file)}\n`);
   for await (const operation of rescuedOperations(files, file.path)) {
-    process.stdout(`${json ? jsonLine(operation) : line(operation)}\n`);
+    process.stdout(`${json ? operation.line : line(operation)}\n`);
   }
 }
 
@@ -103,22 +103,30 @@ function wholeDatabase({ name, header }: RescuedFile): string {
     `  mkdir old && cp ${name} old/data.dfdb && dfdb serve --data-dir old --port 5999\n`;
 }
 
-function jsonLine({ offset: _offset, length: _length, doc, ...rest }: RescuedOperation): string {
-  const text = JSON.stringify(rest);
-  return doc === null ? text : `${text.slice(0, -1)},"doc":${doc}}`;
-}
-
 const shownChars = 80;
 
-function line(
-  { seq, op, collection, number, id, previous, etag, wallMs, group, doc }: RescuedOperation,
-): string {
+function line(operation: RescuedOperation): string {
+  const { seq, op, collection, number, id, previous, etag, wallMs, group, doc } = operation;
   const when = new Date(wallMs).toISOString(), together = group === undefined ? "" : " (group)";
   const where = collection === undefined ? "" : ` ${collection ?? `collection ${number}`}`;
   const target = id === undefined ? where : `${where}/${id}`;
   const change = id === undefined ? "" : ` ${previous ?? "new"} -> ${etag}`;
   const text = doc === null ? "" : ` ${doc.length > shownChars ? `${doc.slice(0, shownChars)}...` : doc}`;
-  return `${seq}${together} ${when} ${op}${target}${change}${text}`;
+  return `${seq}${together} ${when} ${op}${target}${change}${text}${versionsText(operation)}`;
+}
+
+/** ` 2 versions of other masters, shown: a conflict`. */
+function versionsText({ op, added = [], shown }: RescuedOperation): string {
+  if (op !== "setVersions") return "";
+  const count = added.length === 1 ? "1 version" : `${added.length} versions`;
+  const what = typeof shown === "object"
+    ? "one version"
+    : shown === "conflict"
+    ? "a conflict"
+    : shown === "made"
+    ? "what the policy made"
+    : "nothing";
+  return ` ${count} of other masters, shown: ${what}`;
 }
 
 async function replayFile(runtime: Runtime, file: RescuedFile, flags: ReplayFlags): Promise<number> {
@@ -157,8 +165,11 @@ async function replayFile(runtime: Runtime, file: RescuedFile, flags: ReplayFlag
   return open === 0 ? 0 : 2;
 }
 
-function verdict({ collection, id, outcome, rescued, current, message }: Replayed): string | null {
-  const etags = `rescued change of ${rescued ?? "nothing"}, there is ${current ?? "nothing"} now`;
+function verdict(
+  { collection, id, outcome, rescued, current, inConflict, message }: Replayed,
+): string | null {
+  const now = current === null ? "nothing" : inConflict ? `the conflict ${current}` : current;
+  const etags = `rescued change of ${rescued ?? "nothing"}, there is ${now} now`;
   if (outcome === "mismatch") return `MISMATCH ${collection}/${id}: ${etags}`;
   if (outcome === "forced") return `FORCED ${collection}/${id}: ${etags}`;
   if (outcome === "refused") return `REFUSED ${collection}/${id}: ${message}`;

@@ -9,6 +9,7 @@ import {
   knownNodesOf,
   roleOriginOf,
 } from "./cluster_status.ts";
+import { fieldsOf, listIn, numberIn, textIn } from "./fields.ts";
 import type { NodeStatus } from "./node_status.ts";
 import { readOnlyText } from "./read_only_words.ts";
 import type { TableRow } from "./table.ts";
@@ -36,6 +37,7 @@ export function statusNotes(status: NodeStatus): TableRow[] {
     );
   }
   if (known !== null) note(known, colour.dim);
+  for (const text of mastersTexts(status)) note(text, colour.yellow);
   if (follows && lastError != null) {
     const at = lastError.at == null ? "" : ` at ${lastError.at}`;
     note(`last error${at}: ${lastError.code}: ${lastError.message}`, colour.yellow);
@@ -95,6 +97,20 @@ function failoverText(
 
 function failoverColour({ state }: AutoFailoverStatus): number {
   return state === null || state === "watching" || state === "grace" ? colour.dim : colour.yellow;
+}
+
+/** What of the replication with other masters wants somebody's eye: `dfdb masters status` and `dfdb conflicts` tell more. */
+function mastersTexts(status: NodeStatus): readonly string[] {
+  const masters = fieldsOf(fieldsOf(status)["masters"]), conflicts = numberIn(masters, "conflicts") ?? 0;
+  const failing = listIn(masters, "destinations").filter((each) => (numberIn(each, "failureCount") ?? 0) > 0);
+  return [
+    ...(conflicts === 0 ? [] : [`in conflict: ${number(conflicts)}`]),
+    ...failing.map((each) => {
+      const error = fieldsOf(each["lastError"]), times = number(numberIn(each, "failureCount"));
+      const why = `${textIn(error, "code") ?? "error"}: ${textIn(error, "message") ?? ""}`;
+      return `master ${textIn(each, "url") ?? "?"} failed ${times} times in a row: ${why}`;
+    }),
+  ];
 }
 
 /** Nodes of the cluster that have no line of their own below this node. */

@@ -20,6 +20,7 @@ export interface VerifyFlags {
   readonly limit?: string;
   /** False: `--no-indexes`. */
   readonly indexes?: boolean;
+  readonly masters?: true;
   readonly json?: true;
 }
 
@@ -37,6 +38,10 @@ export function verifyCommand(run: (urls: readonly string[], flags: VerifyFlags)
       `name at most so many documents of each kind of difference (default: ${namedDefault})`,
     )
     .option("--no-indexes", "do not look whether each index holds what its documents say")
+    .option(
+      "--masters",
+      "the nodes are masters, each with a database of its own: compare what they share, at rest",
+    )
     .option("--json", "print one JSON object")
     .addHelpText("after", "\nExit code: 0 equal, 2 different or an index damaged, 1 not compared.")
     .action((urls: string[], flags: VerifyFlags) => run(urls, flags));
@@ -55,7 +60,11 @@ export async function verifyNodes(
   try {
     const limit = namedOf(flags.limit);
     const nodes = await meet(runtime, urls, flags, stop.signal);
-    const asked = { collection: flags.collection ?? null, indexes: flags.indexes ?? true };
+    const asked: Asked = {
+      collection: flags.collection ?? null,
+      indexes: flags.indexes ?? true,
+      masters: flags.masters ?? false,
+    };
     const report = await compare(nodes, asked, limit, stop.signal);
     process.stdout(flags.json === true ? verifyJson(report) : verifyText(report, screenOf(process)));
     return report.equal ? 0 : 2;
@@ -94,23 +103,32 @@ async function meet(
   });
   const first = nodes[0] as VerifiedNode;
   for (const { client, status } of nodes) {
-    if (status.databaseId === first.status.databaseId) continue;
+    if (flags.masters === true || status.databaseId === first.status.databaseId) continue;
     const message = `${client.url} has database ${status.databaseId}, ${first.client.url} has ` +
-      `${first.status.databaseId}: these are different databases`;
+      `${first.status.databaseId}: these are different databases (masters: --masters)`;
     throw new DfdbError("wrong_database", message);
   }
   return nodes;
 }
 
+interface Asked {
+  /** Null: all. */
+  readonly collection: string | null;
+  readonly indexes: boolean;
+  /** Positions, defined indexes and empty collections are each master's own. */
+  readonly masters: boolean;
+}
+
 async function compare(
   nodes: readonly VerifiedNode[],
-  { collection, indexes }: { readonly collection: string | null; readonly indexes: boolean },
+  { collection, indexes, masters }: Asked,
   limit: number,
   signal: AbortSignal,
 ): Promise<VerifyReport> {
-  const query = { ...(collection === null ? {} : { collection }), indexes: String(indexes) };
+  const shared = masters ? { masters: "true" } : {};
+  const query = { ...(collection === null ? {} : { collection }), ...shared, indexes: String(indexes) };
   const pinned = await pinAll(nodes, query, signal);
-  const reports = await Promise.all(pinned.map(sums));
+  const reports = await Promise.all(pinned.map((each) => sums(each, masters)));
   const first = nodes.indexOf(reference(nodes)), of = reports[first] as NodeReport;
   if (reports.every(({ found }) => !found)) {
     throw new DfdbError("collection_not_found", `No node has a collection ${collection}`);
@@ -125,14 +143,15 @@ async function compare(
     const documents: CollectionReport["documents"][number][] = [];
     for (const i of differing) {
       const two = [nodes[first] as VerifiedNode, nodes[i] as VerifiedNode];
-      const [a, b] = await pinAll(two, { collection: name, documents: "true", indexes: "false" }, signal);
+      const each = { collection: name, documents: "true", indexes: "false", ...shared };
+      const [a, b] = await pinAll(two, each, signal);
       documents.push({
         node: (nodes[i] as VerifiedNode).label,
         ...await differences(a as PinnedNode, b as PinnedNode, limit),
       });
     }
     const defined = found.flatMap((each, i) =>
-      (each === null || wanted === null
+      (each === null || wanted === null || masters
         ? null
         : indexDifferences((nodes[i] as VerifiedNode).label, wanted.indexes, each.indexes)) ?? []
     );
@@ -145,7 +164,7 @@ async function compare(
   const damaged = reports.some(({ indexes }) => indexes.damaged.length > 0);
   return {
     equal: collections.every(({ equal }) => equal) && !wrongCounts && !damaged,
-    position: of.position,
+    position: [...new Set(reports.map(({ position }) => position))].join(", "),
     reference: of.label,
     nodes: reports,
     collections,
@@ -156,9 +175,10 @@ function namesOf(reports: readonly NodeReport[]): string[] {
   return [...new Set(reports.flatMap(({ collections }) => [...collections.keys()]))].sort();
 }
 
-/** Reads one node's answer to its end. */
-async function sums({ node, position, lines }: PinnedNode): Promise<NodeReport> {
-  const collections = new Map<string, CollectionSum>(), looked: IndexChecked[] = [];
+/** Reads one node's answer to its end. `masters`: an empty collection is none, and case does not count in names. */
+async function sums({ node, position, lines }: PinnedNode, masters: boolean): Promise<NodeReport> {
+  const all = new Map<string, CollectionSum>(), collections = new Map<string, CollectionSum>();
+  const looked: IndexChecked[] = [];
   let documents = 0, checksum: string | null = null, checked: number | null = null;
   for await (const line of lines ?? []) {
     const told = line as Partial<Record<string, string & number & boolean>>;
@@ -170,7 +190,9 @@ async function sums({ node, position, lines }: PinnedNode): Promise<NodeReport> 
       looked.push(line as IndexChecked);
     } else if (told["collection"] !== undefined) {
       const { collection, ...sum } = line as { readonly collection: string } & CollectionSum;
-      collections.set(collection, sum);
+      all.set(collection, sum);
+      if (!masters) collections.set(collection, sum);
+      else if (sum.count + sum.keptCount > 0) collections.set(collection.toLowerCase(), sum);
     }
   }
   const { label, client, status } = node;
@@ -183,6 +205,6 @@ async function sums({ node, position, lines }: PinnedNode): Promise<NodeReport> 
     documents,
     checksum,
     collections,
-    indexes: nodeIndexes(collections, looked, checked),
+    indexes: nodeIndexes(all, looked, checked),
   };
 }

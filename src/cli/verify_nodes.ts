@@ -1,4 +1,4 @@
-/** Reads the content of several nodes at one common position, while they are written to. */
+/** Reads the content of several nodes at one common position for each database, while they are written to. */
 import { DfdbError } from "../base/errors.ts";
 import type { HttpClient } from "./http_client.ts";
 import { errorOfBody } from "./http_client.ts";
@@ -29,11 +29,30 @@ export function reference(nodes: readonly VerifiedNode[]): VerifiedNode {
     nodes.find(({ status }) => status.role === "none") ?? nodes[0] as VerifiedNode;
 }
 
+/** As {@linkcode pinDatabase}, for each database that the nodes have. */
+export async function pinAll(
+  nodes: readonly VerifiedNode[],
+  query: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<PinnedNode[]> {
+  const ids = [...new Set(nodes.map(({ status }) => status.databaseId))];
+  const pinned = await Promise.allSettled(
+    ids.map((id) => pinDatabase(nodes.filter(({ status }) => status.databaseId === id), query, signal)),
+  );
+  const found = pinned.flatMap((each) => each.status === "fulfilled" ? each.value : []);
+  for (const each of pinned) {
+    if (each.status === "fulfilled") continue;
+    for (const { close } of found) await close();
+    throw each.reason;
+  }
+  return nodes.map((node) => found.find((one) => one.node === node) as PinnedNode);
+}
+
 /**
- * Opens one state on all nodes: followers stop where they are, `reference` says where it is, the others go on to there,
+ * Opens one state on all nodes of a database: followers stop where they are, `reference` says where it is, the others go on to there,
  * and each goes on as soon as it has pinned that state. `query` is added to the path. Holds are always released.
  */
-export async function pinAll(
+async function pinDatabase(
   nodes: readonly VerifiedNode[],
   query: Readonly<Record<string, string>>,
   signal: AbortSignal,

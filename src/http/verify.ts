@@ -48,7 +48,8 @@ async function start(
   c: Context,
   describe: DescribeFailure,
 ): Promise<Response> {
-  const request = c.req.raw, { at, collection, documents, indexes } = readQuery(request, verifyQuery);
+  const request = c.req.raw,
+    { at, collection, documents, indexes, masters } = readQuery(request, verifyQuery);
   if (documents && collection === undefined) {
     throw new DfdbError("bad_request", "documents=true needs one collection=name");
   }
@@ -57,6 +58,7 @@ async function start(
     collection: collection ?? null,
     documents,
     indexes,
+    masters,
   };
   const headers = { "content-type": "application/x-ndjson" };
   if (request.method === "HEAD") return new Response(null, { headers });

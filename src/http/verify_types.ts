@@ -13,6 +13,8 @@ export interface VerifyRequest {
   readonly documents: boolean;
   /** Also whether each index holds what its documents say. */
   readonly indexes: boolean;
+  /** Only what is the same on each master. */
+  readonly masters: boolean;
 }
 
 /** What a verification finds, in order. */

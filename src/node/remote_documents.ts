@@ -1,12 +1,13 @@
 /** Documents of another node, read and written over its HTTP API with preconditions. */
 import * as v from "valibot";
 import { DfdbError, isErrorCode, messageOf } from "../base/errors.ts";
+import { systemCollection } from "../document/names.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
 export interface Current {
   readonly etag: string;
-  /** JSON of the document without what the server adds. */
-  readonly content: string;
+  /** JSON of the document without what the server adds; null: the key is in conflict, and the etag that of the conflict. */
+  readonly content: string | null;
 }
 
 /** `refused`: this document is not taken, whatever is there; null: the precondition did not hold. */
@@ -39,8 +40,9 @@ const mismatches: readonly string[] = [
 const refusals: readonly string[] = ["bad_request", "reserved_id", "payload_too_large"];
 
 interface Answer {
-  readonly status: number;
   readonly text: string;
+  /** Without its quotes; null: it has none. */
+  readonly etag: string | null;
   /** Null when it succeeded. */
   readonly error: DfdbError | null;
 }
@@ -60,25 +62,28 @@ export function remoteDocuments(
     body?: string,
   ): Promise<Answer> => {
     const key: Record<string, string> = apiKey === null ? {} : { authorization: `Bearer ${apiKey}` };
-    let response: Response, text: string;
+    let response: Response, text: string, etag: string | null;
     try {
       response = await runtime.fetch(`${base}${path}`, {
         method,
         headers: { ...headers, ...key },
         ...(body === undefined ? {} : { body }),
       });
+      etag = response.headers.get("etag")?.replaceAll('"', "") ?? null;
       text = await response.text();
     } catch (cause) {
       throw new DfdbError("unreachable", `No answer from ${base}: ${messageOf(cause)}`, { cause });
     }
     return {
-      status: response.status,
       text,
+      etag,
       error: response.ok ? null : errorOf(base, response.status, text),
     };
   };
   const documentPath = (collection: string, id: string): string =>
-    `/collections/${encodeURIComponent(collection)}/${encodeURIComponent(id)}`;
+    collection === systemCollection
+      ? `/docs/${encodeURIComponent(`${collection}/${id}`)}`
+      : `/collections/${encodeURIComponent(collection)}/${encodeURIComponent(id)}`;
   return {
     async collections() {
       const { text, error } = await request("GET", "/collections");
@@ -86,8 +91,9 @@ export function remoteDocuments(
       return v.parse(names, JSON.parse(text)).collections;
     },
     async read(collection, id) {
-      const { text, error } = await request("GET", documentPath(collection, id));
+      const { text, etag, error } = await request("GET", documentPath(collection, id));
       if (error !== null) {
+        if (error.code === "conflict" && etag !== null) return { etag, content: null };
         if (error.code === "not_found" || error.code === "collection_not_found") return null;
         throw error;
       }

@@ -1,6 +1,7 @@
 import { utf8Text } from "../base/bytes.ts";
-import type { CollectionNumber } from "../base/ids.ts";
+import type { CollectionNumber, Seq } from "../base/ids.ts";
 import { seqOf } from "../base/ids.ts";
+import { collectionKey } from "../document/names.ts";
 import type { Operation } from "../document/operation.ts";
 import type { LogEntry, TermRecord } from "../storage/log.ts";
 import type { VersionOperation } from "../storage/version_codec.ts";
@@ -66,7 +67,11 @@ export class RescueText {
     const place = { seq, term: { epoch: term.epoch, run: term.run }, op: kind };
     const rest = { etag: positionText(term, seq), wallMs, ...(grouped ? { group: seq } : {}) };
     if (kind === "term") return `${JSON.stringify({ ...place, nodeId: operation.nodeId, ...rest })}\n`;
-    if (!("collection" in operation)) return `${versionsLine(operation, place, rest)}\n`;
+    if (!("collection" in operation)) {
+      if (operation.kind !== "setVersions") return `${jsonLine(operation, place, rest)}\n`;
+      this.#count(operation.name, operation.id);
+      return `${versionsLine(operation, this.#etag(operation.previous), place, rest)}\n`;
+    }
     const number = operation.collection;
     if (kind === "createCollection") this.#names.set(number, operation.name);
     // Unknown: dropped by one of these entries, and the log does not reach back to where it was created.
@@ -79,24 +84,47 @@ export class RescueText {
       return `${JSON.stringify({ ...where, ...rest, index })}\n`;
     }
     const { id, previous } = operation;
-    if (this.#documents?.add(`${number}/${id}`).size === documentsMax) this.#documents = null;
-    const before = previous === 0 ? null : etagText(this.#terms, seqOf(previous));
-    const head = JSON.stringify({ ...where, id, previous: before, ...rest });
+    this.#count(this.#names.get(number) ?? String(number), id);
+    const head = JSON.stringify({ ...where, id, previous: this.#etag(previous), ...rest });
     return kind === "delete" ? `${head}\n` : `${head.slice(0, -1)},"doc":${utf8Text(operation.body)}}\n`;
+  }
+
+  #etag(seq: Seq): string | null {
+    return seq === 0 ? null : etagText(this.#terms, seqOf(seq));
+  }
+
+  /** `collection` by its name, or by its number where nobody knows that. */
+  #count(collection: string, id: string): void {
+    if (this.#documents?.add(`${collectionKey(collection)}/${id}`).size === documentsMax) {
+      this.#documents = null;
+    }
   }
 }
 
-/** The line of an operation on versions; bodies to the letter as they were stored. */
-function versionsLine(operation: VersionOperation, place: object, rest: object): string {
-  const { kind: _, ...members } = operation;
-  if (operation.kind !== "setVersions") return JSON.stringify({ ...place, ...members, ...rest });
-  const { name, id, previous, kept, added, shown } = operation;
+type VersionsMade = Extract<VersionOperation, { readonly kind: "setVersions" }>;
+
+/** Of an operation that names no key. */
+function jsonLine(
+  { kind: _, ...members }: Exclude<VersionOperation, VersionsMade>,
+  place: object,
+  rest: object,
+): string {
+  return JSON.stringify({ ...place, ...members, ...rest });
+}
+
+/** What a key holds from here on; bodies to the letter as they were stored. */
+function versionsLine(
+  { name, id, kept, added, shown }: VersionsMade,
+  previous: string | null,
+  place: object,
+  rest: object,
+): string {
   const versions = added.map(({ dot, vector, modifiedMs, body }) =>
     withDoc(JSON.stringify({ ...dot, vector, modifiedMs }), body)
   );
   const body = shown.kind === "made" || shown.kind === "version" ? shown.body : null;
   const what = shown.kind === "version" ? shown.dot : shown.kind;
-  const head = JSON.stringify({ ...place, name, id, previous, ...rest, kept, shown: what });
+  const head = JSON.stringify({ ...place, collection: name, id, previous, ...rest, kept, shown: what });
   return withDoc(`${head.slice(0, -1)},"added":[${versions.join(",")}]}`, body);
 }
 

@@ -50,11 +50,25 @@ const endSchema = v.object({
   documents: v.nullable(whole),
 });
 
+const dot = v.object({ run, seq: whole });
+
 /** One operation. */
 const operationSchema = v.object({
   seq: whole,
   term: v.object({ epoch: whole, run }),
-  op: v.picklist(["put", "delete", "createCollection", "dropCollection", "term", "createIndex", "dropIndex"]),
+  op: v.picklist([
+    "put",
+    "delete",
+    "createCollection",
+    "dropCollection",
+    "term",
+    "createIndex",
+    "dropIndex",
+    "activateBundle",
+    "learnRuns",
+    "setVersions",
+    "purgeTombstones",
+  ]),
   /** Null: it was dropped later in the tail, and its name is not known. */
   collection: v.optional(v.nullable(v.string())),
   number: v.optional(whole),
@@ -64,11 +78,17 @@ const operationSchema = v.object({
   etag: v.string(),
   wallMs: whole,
   group: v.optional(whole),
+  /** Of `setVersions`: versions that were there and stay, those that came, and what the key shows. */
+  kept: v.optional(v.array(dot)),
+  added: v.optional(v.array(dot)),
+  shown: v.optional(v.union([v.picklist(["deleted", "conflict", "made"]), dot])),
 });
 
 export type RescuedOperation = v.InferOutput<typeof operationSchema> & {
-  /** JSON text of the document, to the letter; null: it was deleted, or the operation is of another kind. */
+  /** JSON text of the document of a `put`, to the letter; null: the operation is of another kind. */
   readonly doc: string | null;
+  /** As it is in the file. */
+  readonly line: string;
   /** Place of the line in the file. */
   readonly offset: number;
   readonly length: number;
@@ -154,7 +174,7 @@ export async function rescuedDocument(
 function operation(path: string, text: string, offset: number, length: number): RescuedOperation {
   const found = parsed(operationSchema, text);
   if (found === null) throw corrupt(path, offset, "not an operation");
-  return { ...found, doc: documentText(text), offset, length };
+  return { ...found, doc: found.op === "put" ? documentText(text) : null, line: text, offset, length };
 }
 
 /** The text after `,"doc":`, which no string can hold: its quotes would be escaped. */

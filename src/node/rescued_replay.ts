@@ -1,6 +1,8 @@
 /** Brings rescued operations into another history: compare-and-set over HTTP, nothing that others wrote since is overwritten unasked. */
 import { DfdbError } from "../base/errors.ts";
+import { systemCollection } from "../document/names.ts";
 import { rememberedCollection } from "../engine/remembered.ts";
+import { writtenByPeople } from "../http/docs.ts";
 import type { Files } from "../runtime/files.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Current, RemoteDocuments } from "./remote_documents.ts";
@@ -34,6 +36,8 @@ export interface Replayed {
   readonly rescued: string | null;
   /** Etag there is now, null: there is no document. */
   readonly current: string | null;
+  /** What is there now is a conflict. */
+  readonly inConflict: boolean;
   /** Why it was refused. */
   readonly message: string | null;
 }
@@ -42,8 +46,11 @@ export interface Replayed {
 interface Folded {
   readonly collection: string;
   readonly id: string;
+  /** Null: there was no document, but maybe a conflict. */
   readonly before: string | null;
-  readonly last: Pick<RescuedOperation, "offset" | "length" | "doc">;
+  /** The first is a deletion of what was no document, so of a conflict. */
+  readonly settles: boolean;
+  readonly last: Pick<RescuedOperation, "offset" | "length" | "doc" | "seq" | "term">;
 }
 
 interface Dropped {
@@ -92,19 +99,20 @@ export async function replay(options: ReplayOptions): Promise<readonly Replayed[
 /** Last state of each document, and the names of collections that the tail dropped and did not create again. */
 async function fold(files: Files, path: string): Promise<{ documents: Folded[]; dropped: Dropped[] }> {
   const folded = new Map<string, Folded>(), gone = new Map<number, string | null>();
-  const created = new Set<string>();
+  const created = new Set<string>(), received = new Received();
   for await (const operation of rescuedOperations(files, path)) {
-    const { op, number = 0, collection = null, id = "", previous = null } = operation;
+    const { op, number = 0, collection = null, id = "", previous = null, seq, term } = operation;
     if (op === "dropCollection") gone.set(number, collection);
     if (op === "createCollection" && collection !== null) created.add(collection.toLowerCase());
-    if (op !== "put" && op !== "delete") continue;
-    // Answers to requests of that history: whoever asks again is answered by this one.
-    if (collection === rememberedCollection) continue;
-    const key = `${number}/${id}`, { offset, length, doc } = operation;
-    const known = folded.get(key), before = known === undefined ? previous : known.before;
+    if (op === "setVersions") received.take(operation, folded);
+    if (op !== "put" && op !== "delete" || isOwn(collection, id)) continue;
+    const key = `${number}/${id}`, { offset, length, doc } = operation, known = folded.get(key);
+    const before = known === undefined ? previous ?? received.conflict(collection, id) : known.before;
+    const settles = known === undefined ? op === "delete" && before === null : known.settles;
     // Of its text only whether there is one is remembered.
-    const last = { offset, length, doc: doc === null ? null : "" };
-    folded.set(key, { collection: collection ?? "", id, before, last });
+    const last = { offset, length, doc: doc === null ? null : "", seq, term };
+    folded.set(key, { collection: collection ?? "", id, before, settles, last });
+    received.written(collection, id, key);
   }
   const documents = [...folded].filter(([key]) => !gone.has(Number.parseInt(key)));
   const dropped = [...gone].map(([number, name]) => ({ number, name }))
@@ -112,26 +120,69 @@ async function fold(files: Files, path: string): Promise<{ documents: Folded[]; 
   return { documents: documents.map(([, document]) => document), dropped };
 }
 
+/** What a node writes for itself: answers to requests of that history, and how far it was with other masters, who will say so again. */
+function isOwn(collection: string | null, id: string): boolean {
+  return collection === rememberedCollection ||
+    collection === systemCollection && !writtenByPeople.has(`${collection}/${id}`);
+}
+
+/** What other masters sent to the lost leader. They send it to the one that leads now, too, so it is not replayed. */
+class Received {
+  /** Keys of folded documents by collection and id. */
+  readonly #keys = new Map<string, string>();
+  readonly #conflicts = new Map<string, string>();
+
+  written(collection: string | null, id: string, key: string): void {
+    const place = placeOf(collection, id);
+    this.#keys.set(place, key);
+    this.#conflicts.delete(place);
+  }
+
+  /** Etag of the conflict that the tail has left of a key; null: none. */
+  conflict(collection: string | null, id: string): string | null {
+    return this.#conflicts.get(placeOf(collection, id)) ?? null;
+  }
+
+  /** Takes out of `folded` what others had seen and replaced: they have it. */
+  take(
+    { collection = null, id = "", kept = [], shown, etag }: RescuedOperation,
+    folded: Map<string, Folded>,
+  ) {
+    const place = placeOf(collection, id), key = this.#keys.get(place) ?? "", known = folded.get(key);
+    if (shown === "conflict") this.#conflicts.set(place, etag);
+    else this.#conflicts.delete(place);
+    const stays = ({ seq, term: { run } }: Folded["last"]): boolean =>
+      kept.some((dot) => dot.run === run && dot.seq === seq);
+    if (known !== undefined && !stays(known.last)) folded.delete(key);
+  }
+}
+
+function placeOf(collection: string | null, id: string): string {
+  return `${(collection ?? "").toLowerCase()}/${id}`;
+}
+
 async function one(
   { force, dryRun }: ReplayOptions,
   remote: RemoteDocuments,
-  { collection, id, before }: Folded,
+  { collection, id, before, settles }: Folded,
   doc: string | null,
 ): Promise<Replayed> {
   const answer = (outcome: Outcome, current: string | null, message: string | null = null): Replayed => (
-    { collection, id, outcome, rescued: before, current, message }
+    { collection, id, outcome, rescued: before, current, inConflict, message }
   );
   const forced = force === null || force.has(id) || force.has(`${collection}/${id}`);
-  // Made and deleted within the tail: nothing is left of it to write.
-  if (before === null && doc === null) return answer("equal", null);
-  if (!dryRun) {
+  // Nothing is left of what was made and deleted within the tail, and nothing was before; unless a conflict was settled.
+  const without = before === null && doc === null;
+  let inConflict = false;
+  if (!dryRun && !without) {
     const written = await remote.write(collection, id, doc, before);
     if (written.done) return answer("applied", written.etag);
     if (written.refused !== null) return answer("refused", null, written.refused);
   }
-  const current = await remote.read(collection, id);
-  if (isEqual(current, doc)) return answer("equal", current?.etag ?? null);
-  const etag = current?.etag ?? null;
+  const current = await remote.read(collection, id), etag = current?.etag ?? null;
+  inConflict = current !== null && current.content === null;
+  if (without && !settles && !inConflict) return answer("equal", null);
+  if (isEqual(current, doc)) return answer("equal", etag);
   if (dryRun && etag === before) return answer("applied", etag);
   if (!forced || dryRun) return answer(forced ? "forced" : "mismatch", etag);
   // Even so only what was looked at just now is overwritten.
@@ -156,6 +207,7 @@ async function leftToPeople(remote: RemoteDocuments, dropped: readonly Dropped[]
     outcome: "dropped",
     rescued: null,
     current: null,
+    inConflict: false,
     message: null,
   }));
 }

@@ -215,7 +215,7 @@ class Verifications implements ClosableVerify {
     signal: AbortSignal,
     onPinned: (verification: Verification) => void,
   ): Promise<void> {
-    const { storage, workers } = this.#options, { collection, documents, indexes } = request;
+    const { storage, workers } = this.#options, { collection, documents, indexes, masters } = request;
     const taken = new SharedArrayBuffer(4), cell = new Int32Array(taken);
     const done = Promise.withResolvers<VerifySum>();
     done.promise.catch(() => {}); // told to whoever awaits `done`
@@ -234,7 +234,7 @@ class Verifications implements ClosableVerify {
       },
       done: done.promise,
     });
-    const input = { path: storage.stats().path, collection, documents, indexes, taken };
+    const input = { path: storage.stats().path, collection, documents, indexes, masters, taken };
     const onProgress = (value: unknown): void => {
       const progress = value as TaskProgress;
       if (progress.type === "pinned") onPinned(verification(progress.position));

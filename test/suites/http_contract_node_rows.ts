@@ -218,7 +218,7 @@ export const verifyRows: readonly Row[] = [
         exactly({ ...sum, indexes: is(1), wrongIndexes: is(0) }),
       ),
     }, {
-      path: "/verify?collection=summed&indexes=false",
+      path: "/verify?collection=summed&indexes=false&masters=true",
       form: "ndjson",
       answer: inOrder(
         exactly({ position }),
@@ -226,7 +226,12 @@ export const verifyRows: readonly Row[] = [
         exactly({ ...sum, indexes: v.null(), wrongIndexes: v.null() }),
       ),
     }],
-    bad: [{ path: "/verify?documents=true", status: 400, code: "bad_request" }],
+    bad: [{ path: "/verify?documents=true", status: 400, code: "bad_request" }, {
+      path: "/verify?masters=maybe",
+      status: 400,
+      code: "bad_request",
+      more: { parameter: is("masters") },
+    }],
   },
   {
     route: "GET /verify/log",

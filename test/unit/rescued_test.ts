@@ -15,6 +15,8 @@ import type { WriteTransaction } from "../../src/storage/storage.ts";
 import type { NodeOptions, TestNode } from "../suites/http_fixture.ts";
 import { directTransport, withNode } from "../suites/http_fixture.ts";
 import { beginTerm, patient, plainFiles, put, remove, testOptions, wall } from "../suites/storage_fixture.ts";
+import type { Sent } from "../suites/version_writes.ts";
+import { receive } from "../suites/version_writes.ts";
 import { currentRuntime } from "../tool/current_runtime.ts";
 import { inlineWorkers, stillClock } from "../tool/resync_rig.ts";
 
@@ -41,7 +43,16 @@ type Tail = (tx: WriteTransaction, collection: CollectionNumber, seqOf: (id: str
 
 const before = ["a", "b", "c", "d", "e"];
 
-function withRescue(tail: Tail, run: (rig: Rig) => Promise<void>, options: NodeOptions = {}): Promise<void> {
+interface RescueRigOptions extends NodeOptions {
+  /** Written before the old node has its copy. */
+  readonly first?: (leader: TestNode) => Promise<unknown>;
+}
+
+function withRescue(
+  tail: Tail,
+  run: (rig: Rig) => Promise<void>,
+  options: RescueRigOptions = {},
+): Promise<void> {
   const runtime = currentRuntime();
   return withNode(runtime, directTransport(), options, async (leader) => {
     const key: Record<string, string> = options.apiKey === undefined
@@ -53,6 +64,7 @@ function withRescue(tail: Tail, run: (rig: Rig) => Promise<void>, options: NodeO
         body: `{"by":"both","id":"${id}"}`,
       });
     }
+    await options.first?.(leader);
     const dataDir = `${dirname(leader.storage.stats().path)}/old`, dataPath = `${dataDir}/data.dfdb`;
     mkdirSync(dataDir);
     const hold = <Result>(work: () => Result): Result => work();
@@ -303,4 +315,119 @@ test(
       assert.doesNotMatch(out + error, /_remembered/);
       assert.match(out, /_keys\/key/);
     }),
+);
+
+/** What other masters sent to the old node. */
+function sentTo(tx: WriteTransaction, id: string, sent: readonly Sent[]): void {
+  const submit =
+    ((plan: { run(tx: WriteTransaction, wallMs: number): unknown }) =>
+      Promise.resolve(plan.run(tx, wall))) as unknown as TestNode["engine"]["submit"];
+  void receive({ engine: { submit } as TestNode["engine"] }, ["orders", id], sent);
+}
+
+/** Two masters wrote the key without having seen each other. */
+const apart: readonly Sent[] = [{ digit: "5", seq: 7, text: '{"by":5}' }, {
+  digit: "6",
+  seq: 8,
+  text: '{"by":6}',
+}];
+
+test(
+  "replay: what settled a conflict is not taken for done, and is written when forced",
+  patient,
+  () =>
+    withRescue(
+      (tx, orders) => {
+        tx.append([remove(orders, "gone", 0)], wall);
+        tx.append([put(orders, "said", 0, '{"by":"old"}')], wall);
+        tx.append([put(orders, "both", 0, '{"by":"old"}')], wall);
+        tx.append([remove(orders, "both", tx.documentSeq(orders, "both" as never))], wall);
+        tx.append([remove(orders, "else", 0)], wall);
+      },
+      async ({ dfdb, leader, body, writes }) => {
+        const from = leader.storage.log.last.seq + 1, name = file(from, from + 5);
+        await leader.request("PUT", "/collections/orders/else", { body: '{"by":"leader"}' });
+        const dry = await dfdb("replay", name, ...url, "--dry-run");
+        assert.deepEqual([dry.code, writes], [2, []], dry.error);
+        const { code, out } = await dfdb("replay", name, ...url);
+        assert.equal(code, 2);
+        for (const id of ["gone", "said", "both"]) {
+          const line =
+            `MISMATCH orders/${id}: rescued change of nothing, there is the conflict 1\\.\\w{8}-\\d+ now`;
+          assert.match(out, new RegExp(line), id);
+        }
+        assert.match(
+          out,
+          /MISMATCH orders\/else: .* there is 1\.\w{8}-\d+ now\n0 applied, 0 already there, 0 forced, 4 not/,
+        );
+        assert.equal((await leader.request("GET", "/collections/orders/gone")).status, 409);
+        const forced = await dfdb("replay", name, ...url, "--force", "gone", "said");
+        assert.match(forced.out, /FORCED orders\/gone: .*\n[^]*0 applied, 0 already there, 2 forced, 2 not/);
+        assert.deepEqual([await body("gone"), await body("said")], [null, { by: "old" }]);
+        const again = await dfdb("replay", name, ...url);
+        assert.match(again.out, /0 applied, 2 already there, 0 forced, 2 not/);
+        assert.deepEqual(await body("else"), { by: "leader" });
+      },
+      {
+        bundle: true,
+        async first(leader) {
+          for (const id of ["gone", "said", "both", "else"]) await receive(leader, ["orders", id], apart);
+        },
+      },
+    ),
+);
+
+test(
+  "replay: what other masters sent is theirs to send again; what they had not seen is written",
+  patient,
+  () =>
+    withRescue(
+      (tx, orders, seqOf) => {
+        const run = "7".repeat(32) as never;
+        const own = (id: string, text: string) => {
+          const { seq } = tx.append([put(orders, id, seqOf(id), text)], wall);
+          return { run, seq };
+        };
+        const superseded = own("a", '{"by":"old"}'), beside = own("b", '{"by":"old"}');
+        sentTo(tx, "a", [{ digit: "5", seq: 3, text: '{"by":5}', seen: [superseded] }]);
+        sentTo(tx, "b", [{ digit: "5", seq: 4, text: '{"n":2.50}' }]);
+        sentTo(tx, "theirs", [{ digit: "5", seq: 5, text: '{"by":5}' }]);
+        sentTo(tx, "settled", apart);
+        tx.append([put(orders, "settled", 0, '{"by":"old"}')], wall);
+        assert.equal(beside.seq, superseded.seq + 1);
+        const collection = tx.newCollectionNumber();
+        tx.append([
+          { kind: "createCollection", collection, name: "Raven" },
+          put(collection, "Replication/Config", 0, '{"policy":"latest"}'),
+          put(collection, "Replication/Sources/1", 0, '{"Source":"x"}'),
+        ], wall);
+      },
+      async ({ dfdb, leader, body }) => {
+        const [row] = (await dfdb("list")).out.trimEnd().split("\n").slice(1) as [string];
+        const name = row.split(" ")[0] as string;
+        assert.deepEqual(
+          row.split(/ {2,}/).at(-1),
+          "6",
+          "documents, those of other masters and the node's own",
+        );
+        const shown = await dfdb("show", name);
+        assert.match(shown.out, /setVersions orders\/b .* 1 version of other masters, shown: a conflict/);
+        assert.match(shown.out, / learnRuns/);
+        assert.ok((await dfdb("show", name, "--json")).out.includes('"doc":{"n":2.50}'), "to the letter");
+        // Not what the old node had: it was in conflict there before it was settled.
+        await receive(leader, ["orders", "settled"], apart);
+        const { code, out, error } = await dfdb("replay", name, ...url);
+        assert.equal(code, 2, error);
+        assert.match(
+          out,
+          /^MISMATCH orders\/settled: rescued change of 7\.77777777-\d+, there is the conflict 1\.\S+ now\n2 applied, 0 already there, 0 forced, 1 not written\n$/,
+        );
+        assert.deepEqual(await body("a"), { by: "both", id: "a" }, "whoever replaced it sends that");
+        assert.deepEqual([await body("b"), await body("theirs")], [{ by: "old" }, null]);
+        const config = await leader.request("GET", "/docs/Raven/Replication/Config");
+        assert.equal((await config.json() as { policy: string }).policy, "latest");
+        assert.equal((await leader.request("GET", "/docs/Raven/Replication/Sources/1")).status, 404);
+      },
+      { bundle: true },
+    ),
 );

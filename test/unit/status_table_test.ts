@@ -162,6 +162,21 @@ test("status: handover, failover, how a node came to its role, and nodes that ar
   ]);
 });
 
+test("status: conflicts, and other masters that cannot be reached", () => {
+  const lastError = { code: "unreachable", message: "nobody answers" };
+  const destinations = [
+    { url: "http://b:1", failureCount: 0, lastError },
+    { url: "http://c:1", failureCount: 1_200, lastError },
+  ];
+  const notes = (masters: object | null): string[] =>
+    statusTable([asked({ masters } as object)], wide).trimEnd().split("\n").slice(2);
+  assert.deepEqual(notes({ conflicts: 3, destinations }), [
+    "  in conflict: 3",
+    "  master http://c:1 failed 1,200 times in a row: unreachable: nobody answers",
+  ]);
+  assert.deepEqual(notes({ conflicts: 0, destinations: destinations.slice(0, 1) }), notes(null));
+});
+
 test("status: whatever a node of another version tells in these fields, or does not, a table comes", () => {
   const names = ["handover", "autoFailover", "nodes", "authority", "roleOrigin", "configuredRole", "leader"];
   const odd = [undefined, null, 0, NaN, "", "x", true, [], {}, [null], [{}], ["x"], [{ nodeName: 7 }], {

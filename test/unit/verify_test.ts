@@ -22,7 +22,7 @@ import { currentRuntime } from "../tool/current_runtime.ts";
 const run = noRun;
 const position = (seq: number): Position => ({ epoch: epochOf(1), run, seq: seqOf(seq), chain: 0 });
 const token = (seq: number): PositionToken => ({ epoch: 1, run: run.slice(0, 8), seq: seqOf(seq) });
-const request = { at: null, collection: null, documents: false, indexes: true };
+const request = { at: null, collection: null, documents: false, indexes: true, masters: false };
 
 /** A node at entry 10 whose worker does what the test says. */
 function rig() {

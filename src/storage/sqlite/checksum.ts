@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import { DfdbError } from "../../base/errors.ts";
 import { ContentSum } from "../../document/content_hash.ts";
+import { isReplicated } from "../../document/names.ts";
 import type { IndexDefinition } from "../../document/operation.ts";
 import type { TaskContext } from "../../runtime/workers.ts";
 import type { Position } from "../log.ts";
@@ -20,6 +21,8 @@ export interface ChecksumInput {
   readonly collection: string | null;
   /** Also tell every document, in the order of ids; one collection only. */
   readonly documents: boolean;
+  /** Only what is the same on each master: no collections that stay in one, and of versions not which entry brought them here. Default: all. */
+  readonly masters?: boolean;
   /** Int32: batches of documents that the reader has taken. The worker is at most `batchesAhead` further. */
   readonly taken: SharedArrayBuffer;
 }
@@ -91,7 +94,7 @@ function sums(db: DatabaseSync, input: ChecksumInput, context: TaskContext): Con
   const versions = versionsOf(state, input.collection);
   const collections = versions.length > 0 && areVersions(input.collection)
     ? []
-    : chosen([...state.collections.values()], input.collection);
+    : chosen(state.collections.values(), input);
   const report = (progress: ChecksumProgress): void => context.progress(progress);
   report({ type: "pinned", position: state.position });
   const whole = new ContentSum();
@@ -113,15 +116,21 @@ function sums(db: DatabaseSync, input: ChecksumInput, context: TaskContext): Con
   // Documents are told of one at a time.
   for (const { name, space, keptCount } of input.documents && collections.length > 0 ? [] : versions) {
     const tell = input.documents ? toldTo(input, context) : null;
-    const { documents: count, checksum } = sumVersions(db, state.bundle as Bundle, space, context, tell);
+    const own = { bundle: state.bundle as Bundle, space, masters: input.masters ?? false };
+    const { documents: count, checksum } = sumVersions(db, own, context, tell);
     add({ name, count, keptCount, checksum }, []);
   }
   return { collections: collections.length, documents, checksum: whole.checksum, wrongCounts };
 }
 
 /** Linked collections, by name. */
-function chosen(all: readonly CollectionState[], name: string | null): CollectionState[] {
-  const linked = all.filter((each) => each.name !== null);
+function chosen(
+  all: Iterable<CollectionState>,
+  { collection: name, masters }: Pick<ChecksumInput, "collection" | "masters">,
+): CollectionState[] {
+  const linked = [...all].filter((each) =>
+    each.name !== null && (masters !== true || isReplicated(each.name))
+  );
   const wanted = name === null
     ? linked
     : linked.filter((each) => foldName(each.name ?? "") === foldName(name));

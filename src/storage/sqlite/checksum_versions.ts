@@ -57,11 +57,17 @@ const sliceRows = 2 * limits.vectorEntriesMax;
 
 type Row = JudgedRow & { readonly id: string };
 
+export interface VersionsAsked {
+  readonly bundle: Bundle;
+  readonly space: Space;
+  /** Without what is each master's own: its numbers of runs, by which rows are sorted, and of its entries. */
+  readonly masters: boolean;
+}
+
 /** Each key counts once, with all that it holds; in the order of ids. */
 export function sumVersions(
   db: DatabaseSync,
-  bundle: Bundle,
-  { number }: Space,
+  { bundle, space: { number }, masters }: VersionsAsked,
   context: Pick<TaskContext, "stopped">,
   tell: Tell | null,
 ): ContentSum {
@@ -87,7 +93,8 @@ export function sumVersions(
       if (id === last && !whole) break;
       const own = rows.slice(from, to), dropped = droppedRow(bundle, number, own);
       const told = dropped === null ? own : [{ ...dropped, id, bare: 1 }];
-      sum.add(id, told.map((row) => `${textOf(bundle, row)} ${bodyOf(row)}`).join("\n"));
+      const texts = told.map((row) => `${textOf(bundle, row, masters)} ${bodyOf(row)}`);
+      sum.add(id, (masters ? texts.sort() : texts).join("\n"));
       tell?.({ row: 0, id, seq: changeOf(told), body: "" }, sum);
       after = id;
     }
@@ -96,9 +103,10 @@ export function sumVersions(
   }
 }
 
-function textOf({ runs }: Bundle, row: JudgedRow): string {
+function textOf({ runs }: Bundle, row: JudgedRow, masters: boolean): string {
   const { run, seq, change, modified_ms: modified, deleted, state, vector } = row;
-  return [runs.runOf(run), seq, change, modified, deleted, state, vector === null ? "" : hex(vector)].join(
+  const own = masters ? [] : [change];
+  return [runs.runOf(run), seq, ...own, modified, deleted, state, vector === null ? "" : hex(vector)].join(
     " ",
   );
 }
