@@ -5,7 +5,7 @@
 import { assert } from "../base/assert.ts";
 import { hex, utf8 } from "../base/bytes.ts";
 import { crash, Driver } from "../base/driver.ts";
-import type { DfdbError } from "../base/errors.ts";
+import { DfdbError } from "../base/errors.ts";
 import type { DatabaseId, Seq, WallMs } from "../base/ids.ts";
 import { documentIdOf, seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
@@ -127,7 +127,7 @@ class Shell implements Sender {
     this.#phase = "started";
     const { storage, committed, failures } = this.#options;
     this.#unsubscribe = committed.subscribe(() => this.#committed());
-    this.#listed = this.#listedNow();
+    this.#listed = this.#listedNow() ?? this.#listed;
     const urls = new Set(storage.read(sources).map(({ url }) => url));
     this.#driver.feed({ type: "start", ...this.#list(), sources: [...urls], failures: failures.read() });
   }
@@ -158,6 +158,7 @@ class Shell implements Sender {
       this.#looks = false;
       if (this.#phase !== "started") return;
       const listed = this.#listedNow();
+      if (listed === null) return;
       if (listed === this.#listed) return this.#driver.feed({ type: "committed" });
       this.#listed = listed;
       this.#driver.feed({ type: "destinations", ...this.#list() });
@@ -171,11 +172,17 @@ class Shell implements Sender {
     });
   }
 
-  #listedNow(): Seq {
-    return this.#options.storage.read((view) => {
-      const system = view.collection(systemCollection);
-      return system === null ? seqOf(0) : view.documentSeq(system.number, destinationsId);
-    });
+  /** Null: the disk failed, and the node is about to end. */
+  #listedNow(): Seq | null {
+    try {
+      return this.#options.storage.read((view) => {
+        const system = view.collection(systemCollection);
+        return system === null ? seqOf(0) : view.documentSeq(system.number, destinationsId);
+      });
+    } catch (error) {
+      if (!(error instanceof DfdbError)) throw error;
+      return null;
+    }
   }
 
   #list(): Destinations {

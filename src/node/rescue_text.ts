@@ -69,7 +69,7 @@ export class RescueText {
     if (kind === "term") return `${JSON.stringify({ ...place, nodeId: operation.nodeId, ...rest })}\n`;
     if (!("collection" in operation)) {
       if (operation.kind !== "setVersions") return `${jsonLine(operation, place, rest)}\n`;
-      this.#count(operation.name, operation.id);
+      this.#count(this.#numberOf(operation.name), operation.id);
       return `${versionsLine(operation, this.#etag(operation.previous), place, rest)}\n`;
     }
     const number = operation.collection;
@@ -84,7 +84,7 @@ export class RescueText {
       return `${JSON.stringify({ ...where, ...rest, index })}\n`;
     }
     const { id, previous } = operation;
-    this.#count(this.#names.get(number) ?? String(number), id);
+    this.#count(number, id);
     const head = JSON.stringify({ ...where, id, previous: this.#etag(previous), ...rest });
     return kind === "delete" ? `${head}\n` : `${head.slice(0, -1)},"doc":${utf8Text(operation.body)}}\n`;
   }
@@ -93,11 +93,18 @@ export class RescueText {
     return seq === 0 ? null : etagText(this.#terms, seqOf(seq));
   }
 
-  /** `collection` by its name, or by its number where nobody knows that. */
-  #count(collection: string, id: string): void {
-    if (this.#documents?.add(`${collectionKey(collection)}/${id}`).size === documentsMax) {
-      this.#documents = null;
+  /** Of the newest collection of that name; where there is none, the name. */
+  #numberOf(name: string): CollectionNumber | string {
+    const key = collectionKey(name);
+    let found: CollectionNumber | null = null;
+    for (const [number, other] of this.#names) {
+      if (collectionKey(other) === key && (found === null || number > found)) found = number;
     }
+    return found ?? key;
+  }
+
+  #count(collection: CollectionNumber | string, id: string): void {
+    if (this.#documents?.add(`${collection}/${id}`).size === documentsMax) this.#documents = null;
   }
 }
 

@@ -151,7 +151,15 @@ class Sweeper implements TtlSweeper {
     this.#wall ??= settledWall(clock, limits.expirySettleMs, this.#plausible());
     let waitMs: number = limits.expiryLookMs;
     for (const { dueMs } of this.#watched.values()) waitMs = Math.min(waitMs, dueMs - clock.monotonic());
-    this.#timer = clock.timer(Math.max(0, waitMs), () => this.#tick());
+    this.#timer = clock.timer(Math.max(0, waitMs), () => {
+      try {
+        this.#tick();
+      } catch (error) {
+        // The disk failed a moment ago, and the node is about to end: nothing else may end it before.
+        this.#failed(error);
+        this.#timer = clock.timer(limits.expiryLookMs, () => this.#wait());
+      }
+    });
   }
 
   /** A clock that is far ahead of the newest entry was away for long, or is wrong. */

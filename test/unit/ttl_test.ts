@@ -438,6 +438,21 @@ for (const how of ["readOnly", "leads"] as const) {
   });
 }
 
+rig("a disk that fails when it looks ends nothing; it goes on when the disk does", async (rig) => {
+  const { time, clock, storage, set, put, left, warnings } = rig, read = storage.read.bind(storage);
+  await set(10);
+  await put("a", clock.wall() + 5 * second);
+  storage.read = () => {
+    throw new DfdbError("io_error", "the disk failed");
+  };
+  await time.advance(30 * second);
+  assert.deepEqual(warnings, ["expired documents could not be deleted"]);
+  storage.read = read;
+  assert.equal(left(), 1);
+  await time.advance(2 * limits.expiryLookMs + 20 * second);
+  assert.equal(left(), 0);
+});
+
 rig("several collections, each at its interval", async ({ time, ttl, put, left, done }) => {
   await done(ttl.set("A", { field: "end", intervalSeconds: 7 }));
   await done(ttl.set("b", { field: "end", intervalSeconds: 90 }));
