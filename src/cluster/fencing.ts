@@ -94,6 +94,8 @@ interface Start {
   readonly knowsHigher: Epoch | null;
   /** The lowest epoch whose leader is followed; null: only a higher one than this node's. */
   readonly yieldsFrom: number | null;
+  /** What somebody says unasked does not count: it may have waited here, unread, since before its sender took over. */
+  answersOnly: boolean;
 }
 
 /** Somebody has entries of another leader; whoever that is, is asked until then. */
@@ -167,7 +169,7 @@ class Fence implements Fencing {
         return this.#heard(input.nodeId);
       case "asked":
         this.#questions.back(input.nodeId);
-        if (input.claim !== null) this.#met(input.claim, now);
+        if (input.claim !== null) this.#met(input.claim, now, true);
         return;
       case "late":
         return this.#late(input.ask, input.waitMs, now);
@@ -189,6 +191,7 @@ class Fence implements Fencing {
       whole: ask.length === 0,
       knowsHigher,
       yieldsFrom: unfinished ? logEpoch : null,
+      answersOnly: false,
     };
     if (this.#start !== null) this.#waitFor(this.#start, ask, now);
     else this.#bar("unconfirmed", false);
@@ -214,8 +217,15 @@ class Fence implements Fencing {
     // What was answered meanwhile waits unread, and whoever was asked had no time of this node's.
     if (this.#start !== null) this.#start.until = Math.max(this.#start.until, now + askAgainMs);
     if (ask.length === 0) return;
-    const fresh = { waiting: new Set<NodeId>(), until: 0, whole: false, knowsHigher: null, yieldsFrom: null };
-    this.#start ??= fresh;
+    this.#start ??= {
+      waiting: new Set<NodeId>(),
+      until: 0,
+      whole: false,
+      knowsHigher: null,
+      yieldsFrom: null,
+      answersOnly: true,
+    };
+    this.#start.answersOnly = true;
     this.#start.until = Math.max(this.#start.until, now + waitMs);
     this.#waitFor(this.#start, ask, now);
   }
@@ -235,7 +245,7 @@ class Fence implements Fencing {
     );
   }
 
-  #met(claim: Claim, now: MonotonicMs): void {
+  #met(claim: Claim, now: MonotonicMs, asked = false): void {
     const own = this.#own;
     if (own === null || claim.peer.nodeId === own.nodeId) return;
     if (this.#decided) {
@@ -244,7 +254,7 @@ class Fence implements Fencing {
     }
     if (claim.leads !== null) this.#metLeader(own, claim, claim.leads);
     else if (claim.newest !== null) this.#metFollower(own, claim, claim.newest, now);
-    if (!this.#decided) this.#heard(claim.peer.nodeId);
+    if (!this.#decided && (asked || this.#start?.answersOnly !== true)) this.#heard(claim.peer.nodeId);
   }
 
   /** It has just said that it leads, over a living connection. */

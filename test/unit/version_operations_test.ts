@@ -166,9 +166,9 @@ test(
         "learnRuns",
         JSON.parse(JSON.stringify((learn as unknown as { runs: unknown }).runs)),
       ]);
-      const { op, name, id, previous, kept, added, shown, doc } = of(10);
-      assert.deepEqual([op, name, id, previous, kept, shown, doc], [
-        ...["setVersions", "orders", "y", 0, [dotA(6)], dotA(6), { a: 1 }],
+      const { op, collection, id, previous, kept, added, shown, doc } = of(10);
+      assert.deepEqual([op, collection, id, previous, kept, shown, doc], [
+        ...["setVersions", "orders", "y", null, [dotA(6)], dotA(6), { a: 1 }],
       ]);
       assert.deepEqual(added, [{ ...dotB(10), vector: [dotB(10)], modifiedMs: wall + 10, doc: null }]);
       assert.deepEqual([of(8)["shown"], of(8)["doc"], of(9)["shown"], of(9)["doc"]], [
@@ -184,7 +184,7 @@ test(
         ["z"],
         13,
       ]);
-      assert.deepEqual(JSON.parse(text.end()), { op: "end", entries: 12, operations: 13, documents: 2 });
+      assert.deepEqual(JSON.parse(text.end()), { op: "end", entries: 12, operations: 13, documents: 3 });
       storage.close();
     }),
 );
