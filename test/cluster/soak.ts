@@ -1,7 +1,7 @@
 /**
  * `npm run soak`: a mixed cluster under load, random nodes killed with SIGKILL and started again; a frozen follower;
- * minutes of bad connections; followers that were away; handovers and failovers in a row; partitions. Ends with exit 1 when a
- * promise is broken.
+ * minutes of bad connections; followers that were away; handovers and failovers in a row; partitions; masters, and one that was away.
+ * Ends with exit 1 when a promise is broken.
  *
  *   npm run soak -- --kills 20 --seed 1 --documents 100000
  *   npm run soak -- --only chaos --minutes 5 --leader deno
@@ -9,6 +9,8 @@
  *   npm run soak -- --only handovers --handovers 200 --leader node
  *   npm run soak -- --only failovers --failovers 100      (failovers-async: without semi-synchronous replication)
  *   npm run soak -- --only partitions --partitions 60
+ *   npm run soak -- --only masters --masters 2,5 --writes 100000
+ *   npm run soak -- --only away-master --changes 50000
  */
 import { parseArgs } from "node:util";
 import { prng } from "../../src/base/prng.ts";
@@ -19,6 +21,7 @@ import { checksum, cluster, converged, eventually } from "./cluster.ts";
 import { failovers } from "./failovers.ts";
 import { frozenFollower } from "./frozen_follower.ts";
 import { handovers } from "./handovers.ts";
+import { awayMaster, masterSoak } from "./master_soak.ts";
 import { partitions } from "./partitions.ts";
 import { writers } from "./writers.ts";
 
@@ -33,6 +36,9 @@ const { values } = parseArgs({
     handovers: { type: "string", default: "200" },
     failovers: { type: "string", default: "100" },
     partitions: { type: "string", default: "60" },
+    masters: { type: "string", default: "2,5" },
+    writes: { type: "string", default: "100000" },
+    changes: { type: "string", default: "50000" },
     only: { type: "string", default: "all" },
   },
 });
@@ -84,6 +90,15 @@ const parts: Record<string, () => Promise<boolean>> = {
   handovers: () => handovers(Number(values.handovers), runtime),
   failovers: () => failovers({ count: Number(values.failovers), sync: true }),
   partitions: () => partitions(Number(values.partitions), seed),
+  masters: async () => {
+    const plan = { first: runtime, writes: Number(values.writes), seed };
+    let held = true;
+    for (const masters of values.masters.split(",").map(Number)) {
+      held = await masterSoak({ ...plan, masters }) && held;
+    }
+    return held;
+  },
+  "away-master": () => awayMaster(runtime, Number(values.changes)),
   "failovers-async": () => failovers({ count: Number(values.failovers), sync: false }),
 };
 for (const [name, part] of Object.entries(parts)) {
