@@ -29,6 +29,10 @@ export interface ClusterOptions {
   readonly root: string;
   /** Where the etcd answers that says who may lead; null: there is none. */
   readonly etcdUrl: string | null;
+  /** Names of the machines, the first one leads at first. Default: `n1`, `n2`, ... */
+  readonly names?: readonly string[];
+  /** What its nodes have besides. */
+  readonly settings?: Partial<Settings>;
   /** A process of `machine` begins; `forced`: with the role of its command line. */
   readonly onProcess?: (machine: Machine, forced: boolean) => void;
   /** A process of `machine` is told to stop. */
@@ -260,6 +264,7 @@ export class Machine {
       snapshotBytesPerSecond,
       leaderStartMs,
       autoFailoverMs: swarm.secret ? this.silenceMs : null,
+      ...this.#options.settings,
     };
   }
 
@@ -277,10 +282,11 @@ export class Cluster {
   #last: Machine;
 
   constructor(options: ClusterOptions) {
-    this.machines = Array.from({ length: options.swarm.machines }, (_, i) => {
-      const command: Command = i === 0 ? { role: "leader" } : { role: "follower", leader: "n1" };
-      return new Machine(`n${i + 1}`, command, options);
-    });
+    const names = options.names ?? Array.from({ length: options.swarm.machines }, (_, i) => `n${i + 1}`);
+    const [leader] = names as [string];
+    this.machines = names.map((name, i) =>
+      new Machine(name, i === 0 ? { role: "leader" } : { role: "follower", leader }, options)
+    );
     this.#last = this.machines[0] as Machine;
     const { candidates, silenceMs } = options.swarm;
     this.machines.forEach((machine, i) => {

@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import type { RuntimeName } from "../tool/runtime_binary.ts";
 import { runtimeNames } from "../tool/runtime_binary.ts";
 import { runJobs } from "./jobs.ts";
+import { runMasters } from "./masters_run.ts";
 import { plantNames, plants } from "./plants.ts";
 import { plantsTable } from "./plants_table.ts";
 import { type SeedResult, Sums } from "./result.ts";
@@ -21,6 +22,7 @@ const help = `npm run sim -- [options]
   --minutes M      as many seeds as fit in, instead of --runs
   --jobs J         processes side by side (default 2)
   --runtime R      node, deno or bun (default node)
+  --masters        worlds of several masters, which have seeds of their own
   --trace          prints what happens in one seed
   --hash           prints a checksum of all steps of the machines, for each seed
   --plant NAME     with a planted fault: ${plantNames.join(", ")}
@@ -38,6 +40,7 @@ const { values } = parseArgs({
     runtime: { type: "string", default: "node" },
     plant: { type: "string" },
     plants: { type: "boolean", default: false },
+    masters: { type: "boolean", default: false },
     trace: { type: "boolean", default: false },
     hash: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
@@ -64,10 +67,13 @@ const options = {
   plain: values.plant !== undefined && plants[values.plant]?.features !== true,
 };
 
+const masters = values.masters || plants[values.plant ?? ""]?.masters === true;
+const run = masters ? runMasters : runSeed;
+
 /** In this process, one JSON line a seed. */
 async function child(): Promise<number> {
   for (let own = seed; own < seed + (runs ?? 1); own++) {
-    const result = await withStallsChecked(() => runSeed(own, { ...options, trace: null }));
+    const result = await withStallsChecked(() => run(own, { ...options, trace: null }));
     process.stdout.write(`${JSON.stringify(result)}\n`);
     if (result.violation !== null && !values["go-on"]) return 1;
   }
@@ -76,7 +82,7 @@ async function child(): Promise<number> {
 
 /** One seed in this process, with everything that happens. */
 async function trace(): Promise<number> {
-  const result = await runSeed(seed, { ...options, trace: (line) => console.log(line) });
+  const result = await run(seed, { ...options, trace: (line) => console.log(line) });
   const sums = new Sums();
   sums.add(result);
   console.log(sums.text(result.wallMs));
@@ -101,6 +107,7 @@ async function many(): Promise<number> {
     untilMs: minutes === null ? null : startedAt + minutes * 60_000,
     flags: [
       ...(values.plant === undefined ? [] : ["--plant", values.plant]),
+      ...(masters ? ["--masters"] : []),
       ...(values.hash ? ["--hash"] : []),
       ...(values.keep ? ["--keep"] : []),
       ...(values["go-on"] ? ["--go-on"] : []),
@@ -129,7 +136,9 @@ async function many(): Promise<number> {
 function describe(failure: SeedResult): string {
   const plant = values.plant === undefined ? "" : ` --plant ${values.plant}`;
   return `seed ${failure.seed}: ${failure.violation?.stack}\n\n` +
-    `again: npm run sim -- --seed ${failure.seed} --trace --runtime ${values.runtime}${plant}`;
+    `again: npm run sim -- --seed ${failure.seed} --trace --runtime ${values.runtime}${plant}${
+      masters ? " --masters" : ""
+    }`;
 }
 
 if (values.help) console.log(help);

@@ -6,6 +6,7 @@ import { indexPlants } from "./plants/index_plants.ts";
 import { leadershipPlants } from "./plants/leadership_plants.ts";
 import { leasePlants } from "./plants/lease_plants.ts";
 import { logPlants } from "./plants/log_plants.ts";
+import { mastersPlants } from "./plants/masters_plants.ts";
 import type { Plant } from "./plants/plant.ts";
 import { readPlants } from "./plants/read_plants.ts";
 import { streamPlants } from "./plants/stream_plants.ts";
@@ -26,6 +27,7 @@ export const plants: Readonly<Record<string, Plant>> = {
   ...logPlants,
   ...leadershipPlants,
   ...leasePlants,
+  ...mastersPlants,
 };
 
 export const plantNames: readonly string[] = Object.keys(plants);

@@ -1,4 +1,5 @@
 /** How many seeds it takes until a planted fault is caught, and by whom. */
+import { runMasters } from "./masters_run.ts";
 import { plantNames, plants } from "./plants.ts";
 import type { SeedResult } from "./result.ts";
 import { runSeed } from "./run_seed.ts";
@@ -13,12 +14,13 @@ export interface Caught {
  * the plant, too: then it is not the plant that was caught.
  */
 export async function caughtBy(plant: string, firstSeed: number, seeds: number): Promise<Caught | null> {
+  const run = plants[plant]?.masters === true ? runMasters : runSeed;
   for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
     const plain = plants[plant]?.features !== true,
       options = { hash: false, keep: false, trace: null, plain };
-    const { violation } = await runSeed(seed, { ...options, plant });
+    const { violation } = await run(seed, { ...options, plant });
     if (violation === null) continue;
-    const clean = await runSeed(seed, { ...options, plant: null });
+    const clean = await run(seed, { ...options, plant: null });
     if (clean.violation === null) return { seed, violation };
     throw new Error(`seed ${seed} fails without ${plant}: ${clean.violation.message}`);
   }

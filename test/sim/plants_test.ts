@@ -64,6 +64,14 @@ const expected: Readonly<Record<string, Expected>> = {
   members_forgotten: { firstSeed: 210_000_543, seeds: 1, checkers: ["promises"] },
   lease_not_checked: { firstSeed: 107, seeds: 60, checkers: ["lease", "leadership"] },
   sidecar_ignored: { firstSeed: 2170, seeds: 20, checkers: ["history"] },
+  cursor_without_batch: { firstSeed: 1, checkers: ["convergence"] },
+  maximum_withholds: { firstSeed: 1, checkers: ["convergence"] },
+  vector_not_sent: { firstSeed: 1, checkers: ["bytes"] },
+  deletions_not_sent: { firstSeed: 1, checkers: ["convergence"] },
+  withheld_for_ever: { firstSeed: 137, seeds: 40, checkers: ["convergence"] },
+  cursor_always_moved: { firstSeed: 1, checkers: ["liveness", "idle"] },
+  local_policy: { firstSeed: 1, checkers: ["policy", "bytes"] },
+  body_written_anew: { firstSeed: 1, checkers: ["bytes"] },
 };
 
 test("every plant is expected to be caught by somebody", () => {
@@ -79,6 +87,8 @@ for (const [name, { firstSeed = 2, seeds: most = 20, checkers }] of mine(Object.
     assert.ok(caught !== null, `not within ${most} seeds from ${firstSeed} on`);
     const { seed, violation: { checker, message } } = caught;
     assert.ok(checkers.includes(checker), `seed ${seed}: caught by ${checker}: ${message}`);
+    // Of worlds of masters that is known by now (`caughtBy`).
+    if (plants[name]?.masters === true) return;
     const plain = plants[name]?.features !== true;
     seeds.set(`${seed} ${plain}`, { seed, plain });
   });

@@ -7,6 +7,8 @@ export interface Plant {
   readonly mistake: string;
   /** It shows where clients use more than plain documents (`features.ts`). Default: it is looked for in worlds of plain documents. */
   readonly features?: true;
+  /** It is looked for in worlds of several masters (`masters_run.ts`). */
+  readonly masters?: true;
   /** It is rare: seeds are looked through from here on. Default: 1. */
   readonly from?: number;
   /** Plants it; returns what takes it out. What it counts begins anew each time. */
