@@ -2,7 +2,6 @@
 import { rmSync } from "node:fs";
 import { messageOf } from "../../src/base/errors.ts";
 import type { Storage } from "../../src/storage/storage.ts";
-import { traceMachines } from "./machine_trace.ts";
 import { type Acknowledged, MastersClient, type MastersClientWorld } from "./masters_client.ts";
 import { finalCheck } from "./masters_final_check.ts";
 import type { PolicySeen } from "./masters_keys.ts";
@@ -38,10 +37,9 @@ export async function runMasters(seed: number, options: RunOptions): Promise<See
   world.trace = trace;
   world.timersFirst = swarm.machine.timersFirst;
   world.eventsMax = 150_000;
-  traceMachines(hash === null ? null : (line) => hash.add(line()));
   const undoLimits = applyLimits(swarm.machine.limits);
   const takeOut = plants[options.plant ?? ""]?.plant() ?? (() => {});
-  const tracked = trackConnections(world), run = new MastersRun(world, swarm, root);
+  const tracked = trackConnections(world), run = new MastersRun(world, swarm, root, hash);
   const endWatch = watchStorages((storage) => run.committed(storage));
   let violation: SeedResult["violation"] = null;
   try {
@@ -56,7 +54,6 @@ export async function runMasters(seed: number, options: RunOptions): Promise<See
   tracked.stop();
   takeOut();
   undoLimits();
-  traceMachines(null);
   if (violation === null || !options.keep) rmSync(root, { recursive: true, force: true });
   return {
     seed,
@@ -90,13 +87,14 @@ class MastersRun {
   /** Operators that look after their sites. */
   #upkeeps = 0;
 
-  constructor(world: World, swarm: MastersSwarm, root: string) {
+  constructor(world: World, swarm: MastersSwarm, root: string, hash: StepHash | null) {
     this.#world = world;
     this.#swarm = swarm;
     const network = this.#network = new SimNetwork(world);
     const check = this.#check = new VersionsCheck({
       policy: () => this.#mixed ? null : this.#policy,
       purges: swarm.purges,
+      ...(hash === null ? {} : { onKey: (line) => hash.add(`${world.now.toFixed(3)} ${line()}`) }),
     });
     this.#masters = swarm.sites.map((site) =>
       masterOf(site, swarm, {

@@ -11,8 +11,8 @@ import type { RunOptions } from "./run_seed.ts";
 
 const plain: RunOptions = { plant: null, hash: true, keep: false, trace: null };
 
-/** A ring, a star and a mesh; with followers, with purges, with all policies. */
-const seeds = [3, 1, 5, 16, 20, 28];
+/** A ring in which tombstones are purged, a star of which sites go back to older files, a mesh in which some have followers. */
+const seeds = [698, 1111, 177];
 
 for (const seed of mine(seeds)) {
   test(`masters: world ${seed} ends well`, async () => {
@@ -23,7 +23,7 @@ for (const seed of mine(seeds)) {
 }
 
 test("masters: a seed says everything", async () => {
-  const [first, again] = [await runMasters(3, plain), await runMasters(3, plain)];
+  const [first, again] = [await runMasters(698, plain), await runMasters(698, plain)];
   assert.equal(first.violation, null);
   const ofMachine = { wallMs: 0, longestMs: 0, slowEvents: [] };
   assert.deepEqual({ ...again, ...ofMachine }, { ...first, ...ofMachine });

@@ -34,6 +34,8 @@ export interface VersionsCheckOptions {
   readonly policy: () => PolicySeen | null;
   /** Deletions that are old by the clocks of the machines are purged. */
   readonly purges: boolean;
+  /** Each key that has changed on a node, in the order in which it was seen. */
+  readonly onKey?: (line: () => string) => void;
 }
 
 export const allKeys = { keysMax: 1_000_000, bytesMax: 2 ** 40 };
@@ -89,6 +91,7 @@ export class VersionsCheck {
       const keys = before?.keys ?? new Map<string, KeySeen>();
       for (const each of page.keys) {
         const now = keySeen(this.runs, each);
+        this.#options.onKey?.(() => `${process} ${describeKey(now)}`);
         this.#key(process, view, now, keys.get(now.key) ?? null);
         keys.set(now.key, now);
       }
