@@ -77,7 +77,13 @@ function judged(
   if (mine !== null && set === mine.versions) {
     const shown = shownNow(mine);
     if (shown.kind === "conflict" || !differs(shown)) return same;
-    return fitting(outcomeOf(view, name, id, mine, set, conflict), true, null);
+    // The sender may only have judged it anew already, by a policy that is changed here, too.
+    const anew = judge(tree, set, policy).shown, disagreement = differs(anew);
+    return fitting(
+      outcomeOf(view, name, id, mine, set, disagreement ? conflict : anew),
+      disagreement,
+      null,
+    );
   }
   const { shown, vector } = judge(tree, set, policy);
   if (vector.length >= limits.vectorEntriesMax) {

@@ -1,9 +1,8 @@
 /** A batch in its transaction: versions, what cannot be kept, and the cursor, or nothing of it. */
 import { DfdbError } from "../base/errors.ts";
-import type { CollectionNumber, RunId, WallMs } from "../base/ids.ts";
+import type { RunId, WallMs } from "../base/ids.ts";
 import { seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
-import { collectionKey } from "../document/names.ts";
 import type { Operation } from "../document/operation.ts";
 import type { RunNode } from "../document/run_tree.ts";
 import type { Plan, SlicedPlan } from "../engine/plan.ts";
@@ -11,6 +10,7 @@ import type { Term } from "../storage/log.ts";
 import type { ReadView, WriteTransaction } from "../storage/storage.ts";
 import type { VersionView } from "../storage/versions.ts";
 import type { ReceivedBatch, ReceivedKey } from "./batch_read.ts";
+import { CollectionMaker } from "./collection_maker.ts";
 import { EntryWriter } from "./entry_writer.ts";
 import type { Judging } from "./incoming_key.ts";
 import { judgeKey } from "./incoming_key.ts";
@@ -95,8 +95,7 @@ class Taking {
   readonly #writer: EntryWriter;
   readonly #wallMs: WallMs;
   readonly #system: SystemWriter;
-  /** Collections that this transaction makes, by their keys. */
-  readonly #made = new Map<string, CollectionNumber>();
+  readonly #collections: CollectionMaker;
   readonly #rejected: { readonly key: string; readonly reason: string }[] = [];
   readonly #disagreements: string[] = [];
   readonly #failures: { readonly key: string; readonly reason: string }[] = [];
@@ -116,6 +115,7 @@ class Taking {
     this.#writer = writer;
     this.#wallMs = wallMs;
     this.#system = new SystemWriter(tx);
+    this.#collections = new CollectionMaker(tx);
   }
 
   /** Adds to the writer; appends only with `mayAppend`. Of what is not `taken` nothing is to be kept. */
@@ -165,7 +165,7 @@ class Taking {
     if (outcome.kind === "same") return [];
     if (outcome.kind === "rejected") return this.#reject(key, outcome.reason);
     const { operation, disagreement, failure } = outcome;
-    const made = operation.shown.kind === "deleted" ? [] : this.#collection(operation.name);
+    const made = operation.shown.kind === "deleted" ? [] : this.#collections.missing(operation.name);
     if (typeof made === "string") return this.#reject(key, made);
     this.#stored++;
     if (disagreement) this.#disagreements.push(key.text);
@@ -173,18 +173,6 @@ class Taking {
     // What it has now takes the place of what it had then.
     const before = this.#system.remove(rejectedId(key.text, sha256), rejectedStart(key.text, sender));
     return [...made, operation, ...before];
-  }
-
-  /** What makes the collection, if it is not there; a text: why it cannot be made. */
-  #collection(name: string): readonly Operation[] | string {
-    if (this.#made.has(collectionKey(name)) || this.#tx.collection(name) !== null) return [];
-    // What this transaction made and has not appended yet is not in the list: some too many at most.
-    if (this.#tx.collections().length >= limits.collectionsMax) {
-      return `a database holds at most ${limits.collectionsMax} collections`;
-    }
-    const collection = this.#tx.newCollectionNumber();
-    this.#made.set(collectionKey(name), collection);
-    return [{ kind: "createCollection", collection, name }];
   }
 
   #reject(key: ReceivedKey, reason: string): readonly Operation[] {

@@ -4,6 +4,7 @@ import type { Shown } from "../document/judge.ts";
 import type { SetVersions, ShownOfKey } from "../document/operation.ts";
 import type { Dot } from "../document/run_tree.ts";
 import type { VersionSet } from "../document/version_set.ts";
+import { sameContent } from "../document/version_set.ts";
 import type { ReadView } from "../storage/storage.ts";
 import type { KeyVersions } from "../storage/versions.ts";
 
@@ -45,6 +46,12 @@ export function shownNow({ shown, versions }: KeyVersions): Shown {
   return body === null || body === undefined
     ? { kind: "deleted" }
     : { kind: "version", dot: shown.dot, body };
+}
+
+/** True where a reader sees no difference. */
+export function sameShown(a: Shown, b: Shown): boolean {
+  if (a.kind === "conflict" || b.kind === "conflict") return a.kind === b.kind;
+  return sameContent(a.kind === "deleted" ? null : a.body, b.kind === "deleted" ? null : b.body);
 }
 
 export function sameDot(a: Dot, b: Dot): boolean {

@@ -7,11 +7,13 @@ import { Slice } from "../storage/entry_codec.ts";
 import type { Position } from "../storage/log.ts";
 import { versionsBytesMax } from "../storage/version_codec.ts";
 import type { KeyPlace } from "../storage/versions.ts";
+import { CollectionMaker } from "./collection_maker.ts";
 import { EntryWriter } from "./entry_writer.ts";
 import { versionsOf } from "./incoming_plan.ts";
-import { outcomeOf } from "./outcome.ts";
+import { outcomeOf, sameShown, shownNow } from "./outcome.ts";
 
 export interface Resolved {
+  /** Keys that show now what the policy says, and did not before. */
   readonly resolved: number;
   /** What the policy leaves to people. */
   readonly open: number;
@@ -26,13 +28,13 @@ interface Page {
   readonly next: KeyPlace | null;
 }
 
-/** Of one transaction. */
-const pageKeys = 500;
+/** Versions that one transaction looks at. */
+const pageVersions = 1_000;
 const entryOverhead = 64;
 
 /**
- * Applies `policy` to all open conflicts, those between policies included. Nothing is minted: the versions stay, and so do their vectors. Rejects as
- * `Engine.submit`; with `bundle_not_active`.
+ * Judges all keys with several versions anew: open conflicts, those between policies included, and what an earlier policy has settled, or two masters with one policy
+ * could go on showing two contents of one vector. Nothing is minted: the versions stay, and so do their vectors. Rejects as `Engine.submit`; with `bundle_not_active`.
  */
 export async function resolve(engine: Pick<Engine, "submit">, policy: ConflictPolicy): Promise<Resolved> {
   let resolved = 0, open = 0, after: KeyPlace | null = null;
@@ -52,20 +54,30 @@ function page(policy: ConflictPolicy, after: KeyPlace | null): SlicedPlan<Page> 
   return {
     bytes: limits.sliceBytes,
     *slices(tx, wallMs) {
-      const writer = new EntryWriter(tx, wallMs), slice = new Slice(), versions = versionsOf(tx);
-      const { keys, next } = versions.conflicts(after, { keysMax: pageKeys, bytesMax: limits.sliceBytes });
-      let resolved = 0;
+      const writer = new EntryWriter(tx, wallMs),
+        slice = new Slice(),
+        collections = new CollectionMaker(tx),
+        versions = versionsOf(tx);
+      const { keys, next } = versions.several(after, { keysMax: pageVersions, bytesMax: limits.sliceBytes });
+      let resolved = 0, open = 0;
       for (const key of keys) {
-        const { shown } = judge(versions.tree, key.versions, policy);
+        const { shown } = judge(versions.tree, key.versions, policy), now = shownNow(key);
         if (slice.full(key.versions.reduce((sum, { body }) => sum + (body?.length ?? 0), 0))) yield;
-        if (shown.kind === "conflict") continue;
+        if (shown.kind === "conflict") open++;
+        if (sameShown(shown, now)) continue;
         const operation = outcomeOf(tx, key.name, key.id, key, key.versions, shown);
-        if (versionsBytesMax(operation) + entryOverhead > limits.entryBytesMax) continue;
-        resolved++;
-        if (writer.add([operation])) yield* writer.flush();
+        const fits = versionsBytesMax(operation) + entryOverhead <= limits.entryBytesMax;
+        // What was settled as deleted may be of a collection that never was here, or is no more.
+        const made = !fits || shown.kind === "deleted" ? [] : collections.missing(operation.name);
+        if (!fits || typeof made === "string") {
+          if (now.kind === "conflict") open++;
+          continue;
+        }
+        if (shown.kind !== "conflict") resolved++;
+        if (writer.add([...made, operation])) yield* writer.flush();
       }
       yield* writer.flush();
-      return { resolved, open: keys.length - resolved, next };
+      return { resolved, open, next };
     },
   };
 }

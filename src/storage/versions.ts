@@ -74,6 +74,8 @@ export interface VersionView {
   /** Null: the key was never written, or it was purged; or its collection has no versions (`isReplicated`). */
   get(name: string, id: DocumentId): KeyVersions | null;
   conflicts(after: KeyPlace | null, limits: KeyLimits): KeyPage;
+  /** Keys that hold more than one version, whatever they show; `keysMax` bounds the versions that are looked at, two at least. */
+  several(after: KeyPlace | null, limits: KeyLimits): KeyPage;
   /** Deleted keys; of a collection dropped a moment ago some may be missing still. */
   tombstones(after: KeyPlace | null, limits: KeyLimits): KeyPage;
   /**

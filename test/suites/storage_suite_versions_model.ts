@@ -13,7 +13,7 @@ import type { VersionSet } from "../../src/document/version_set.ts";
 import { joinSets, vectorOfSet, writeOver } from "../../src/document/version_set.ts";
 import type { LogEntry } from "../../src/storage/log.ts";
 import type { Storage } from "../../src/storage/storage.ts";
-import type { VersionView } from "../../src/storage/versions.ts";
+import type { KeyLimits, KeyPage, KeyPlace, VersionView } from "../../src/storage/versions.ts";
 import { learning, outcome, received } from "../tool/receive_versions.ts";
 import { beginTerm, inFolder, patient, testOptions, wall } from "./storage_fixture.ts";
 import type { StorageOpeners } from "./storage_suite.ts";
@@ -292,7 +292,25 @@ function checkKeys({ leader, model }: Pick<Site, "leader" | "model">): void {
         if (found !== null) assert.ok(vectorOfSet(versions.tree, found.versions).length > 0);
       }
     }
+    const several = [...model].filter(([, set]) => set.length > 1).map(([key]) => key.toLowerCase()).sort();
+    for (const keysMax of [2, 3, 7, 1_000]) {
+      for (const bytesMax of [1, 1e6]) {
+        assert.deepEqual(severalIn(versions, { keysMax, bytesMax }).sort(), several, `pages of ${keysMax}`);
+      }
+    }
   });
+}
+
+/** Page by page; a key that comes twice is there twice. */
+function severalIn(versions: VersionView, limits: KeyLimits): string[] {
+  const found: string[] = [];
+  for (let after: KeyPlace | null = null;;) {
+    const { keys, next }: KeyPage = versions.several(after, limits);
+    found.push(...keys.map(({ name, id }) => `${name.toLowerCase()}/${id}`));
+    if (next === null) return found;
+    assert.notDeepEqual(next, after);
+    after = next;
+  }
 }
 
 /** What is kept is what is there. */

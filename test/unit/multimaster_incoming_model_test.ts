@@ -266,12 +266,8 @@ test(
       const before = a.last, beforeB = b.last;
       assert.deepEqual((await resolve(a.engine, { kind: "manual" })).open, 700);
       assert.equal(a.last, before);
-      const prefer = (master: Master): ConflictPolicy => ({
-        kind: "prefer",
-        databases: [master.storage.databaseId],
-      });
-      assert.equal((await resolve(a.engine, prefer(a))).resolved, 700);
-      assert.equal((await resolve(b.engine, prefer(b))).resolved, 700);
+      assert.equal((await resolve(a.engine, preferring(a))).resolved, 700);
+      assert.equal((await resolve(b.engine, preferring(b))).resolved, 700);
       assert.deepEqual([a.body("orders", "5"), b.body("orders", "5")], ['{"n":1}', '{"n":2}']);
       const conflicts = (master: Master) =>
         master.versions((versions) => versions.counts("orders").conflicts);
@@ -279,6 +275,106 @@ test(
       await b.tell(a, b.keys(beforeB));
       assert.deepEqual([conflicts(a), conflicts(b)], [700, 700]);
       assert.ok(b.lines.length <= 101, "not a line for each");
+      await a.close();
+      await b.close();
+    }),
+);
+
+const preferring = (master: Master): ConflictPolicy => ({
+  kind: "prefer",
+  databases: [master.storage.databaseId],
+});
+
+test(
+  "resolving judges anew what an earlier policy has settled, whoever is sent it or not",
+  patient,
+  () =>
+    inFolder(async (folder) => {
+      const a = await Master.open(folder, "a"), b = await Master.open(folder, "b");
+      a.policy = { kind: "latest" };
+      await a.put("orders", "1", '{"n":1}');
+      b.wallMs += 1_000_000;
+      await b.put("orders", "1", '{"n":2}');
+      await b.insert("items", 1, () => "{}");
+      b.wallMs += 1_000_000;
+      await b.delete("items", "0");
+      a.wallMs += 1_000_000;
+      await a.put("items", "0", '{"n":1}');
+      await b.tell(a);
+      await a.tell(b);
+      // It is a document at `a` and a conflict at `b`, which sends nothing to `a`.
+      assert.deepEqual([a.body("orders", "1"), b.body("orders", "1")], ['{"n":2}', null]);
+      const states = (): unknown[] => [stateOf(a), stateOf(b)];
+      for (
+        const [policy, open, shown] of [
+          [{ kind: "manual" }, 2, [null, null]],
+          [preferring(a), 0, ['{"n":1}', '{"n":1}']],
+          [{ kind: "latest" }, 0, ['{"n":2}', '{"n":2}']],
+          [preferring(b), 0, ['{"n":2}', '{"n":2}']],
+          [{ kind: "manual" }, 2, [null, null]],
+        ] as const
+      ) {
+        for (const master of [a, b]) {
+          master.policy = policy;
+          assert.equal((await resolve(master.engine, policy)).open, open);
+          const end = master.last;
+          assert.deepEqual((await resolve(master.engine, policy)).resolved, 0);
+          assert.equal(master.last, end, "once is enough");
+        }
+        assert.deepEqual([a.body("orders", "1"), b.body("orders", "1")], shown, policy.kind);
+        const [one, other] = states();
+        assert.deepEqual(one, other);
+      }
+      await a.close();
+      await b.close();
+    }),
+);
+
+test(
+  "what shows as deleted comes back into a collection that never was there",
+  patient,
+  () =>
+    inFolder(async (folder) => {
+      const a = await Master.open(folder, "a"), b = await Master.open(folder, "b");
+      const c = await Master.open(folder, "c");
+      for (const master of [b, c]) master.policy = preferring(b);
+      await a.insert("Orders", 3, (i) => `{"i":${i}}`);
+      await b.insert("Orders", 3, () => "{}");
+      for (const id of ["0", "1", "2"]) await b.delete("Orders", id);
+      await a.tell(b);
+      await b.tell(c);
+      assert.equal(c.storage.read((view) => view.collection("orders")), null);
+      const { resolved, open } = await resolve(c.engine, preferring(a));
+      assert.deepEqual([resolved, open, c.body("orders", "2")], [3, 0, '{"i":2}']);
+      for (const master of [a, b, c]) await master.close();
+    }),
+);
+
+test(
+  "masters that judge anew one after the other do not disagree",
+  patient,
+  () =>
+    inFolder(async (folder) => {
+      const a = await Master.open(folder, "a"), b = await Master.open(folder, "b");
+      for (const master of [a, b]) master.policy = { kind: "latest" };
+      await a.put("orders", "1", '{"n":1}');
+      b.wallMs += 1_000_000;
+      await b.put("orders", "1", '{"n":2}');
+      await a.tell(b);
+      await b.tell(a);
+      assert.equal(a.body("orders", "1"), '{"n":2}');
+      for (const policy of [preferring(a), { kind: "manual" }] as const) {
+        for (const master of [a, b]) master.policy = policy;
+        await resolve(a.engine, policy);
+        await a.tell(b);
+        assert.equal(b.body("orders", "1"), a.body("orders", "1"));
+        assert.deepEqual(stateOf(a), stateOf(b));
+        const end = a.last;
+        await b.tell(a);
+        assert.equal(a.last, end);
+      }
+      assert.equal(a.key("orders", "1")?.shown.kind, "conflict");
+      assert.deepEqual([...a.lines, ...b.lines], []);
       await a.close();
       await b.close();
     }),

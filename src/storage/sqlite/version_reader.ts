@@ -89,6 +89,33 @@ export class VersionReader implements VersionView {
     return { keys, next: last === undefined ? null : { space: last.collection, id: last.id } };
   }
 
+  several(after: KeyPlace | null, limits: KeyLimits): KeyPage {
+    const most = Math.max(2, limits.keysMax);
+    const rows = this.#tables.versions.get("keys").all(
+      after?.space ?? 0,
+      after?.id ?? "",
+      most,
+    ) as unknown as Omit<PlaceRow, "change">[];
+    const keys: KeyVersions[] = [],
+      same = (a: number, b: number): boolean =>
+        rows[a]?.id === rows[b]?.id && rows[a]?.collection === rows[b]?.collection;
+    let bytes = 0;
+    for (const [i, { collection: space, id }] of rows.entries()) {
+      // At the second of its versions.
+      if (i === 0 || !same(i, i - 1) || (i > 1 && same(i, i - 2))) continue;
+      const key = this.#numbered(space, id);
+      // A drop may have made one of them.
+      if (key === null || key.versions.length < 2) continue;
+      keys.push(key);
+      bytes += bytesOf(key);
+      if (bytes >= limits.bytesMax) return { keys, next: { space, id } };
+    }
+    if (rows.length < most) return { keys, next: null };
+    // The last key may go on after the page: looked at again, if it was seen once.
+    const end = rows.length - 1, last = rows[same(end, end - 1) ? end : end - 1];
+    return { keys, next: last === undefined ? null : { space: last.collection, id: last.id } };
+  }
+
   changedSince(after: Seq | ChangePlace, limits: KeyLimits): ChangedPage {
     const from = typeof after === "number" ? { change: after, space: lastSpace, id: "" } : after;
     const end = this.#bundle.drops[0]?.change ?? this.#catalog.position.seq + 1,
