@@ -83,6 +83,8 @@ export const limits = {
   queryChunkChars: 64 * KiB,
   queryChunkRows: 2_000,
   queryChunksAhead: 3,
+  /** Documents that break a unique index or a schema are counted for so long at most. */
+  violationsMs: 30_000,
   // log entries
   entryBytesMax: 64 * MiB,
   /** A larger entry is applied in slices of this size, each in a macrotask of its own. */

@@ -84,16 +84,15 @@ export function addConflictsCommand(
 }
 
 async function list(runtime: Runtime, url: string, flags: ListFlags): Promise<number> {
-  const { process } = runtime, most = limitOf(flags.limit), wanted = flags.collection?.toLowerCase();
+  const { process } = runtime, most = limitOf(flags.limit), { collection } = flags;
+  const only = collection === undefined ? "" : `&collection=${encodeURIComponent(collection)}`;
   const client = httpClient(runtime, { url, apiKey: apiKeyOf(runtime, flags.apiKey) });
   let shown = 0, total = 0, after: string | null = null, whole = false;
   while (!whole && shown < most && process.terminal.stdoutIsOpen) {
     const from: string = after === null ? "" : `&after=${encodeURIComponent(after)}`;
-    const limit = wanted === undefined ? Math.min(pageKeys, most - shown) : pageKeys;
-    const page = fieldsOf(await client.json("GET", `/conflicts?limit=${limit}${from}`));
-    const found = listIn(page, "conflicts")
-      .filter((each) => wanted === undefined || textIn(each, "collection")?.toLowerCase() === wanted)
-      .slice(0, most - shown);
+    const limit = Math.min(pageKeys, most - shown);
+    const page = fieldsOf(await client.json("GET", `/conflicts?limit=${limit}${only}${from}`));
+    const found = listIn(page, "conflicts");
     total = numberIn(page, "total") ?? total;
     shown += found.length;
     after = textIn(page, "next");
@@ -101,11 +100,9 @@ async function list(runtime: Runtime, url: string, flags: ListFlags): Promise<nu
     if (flags.json === true) { for (const each of found) process.stdout(`${JSON.stringify(each)}\n`); }
     else if (found.length > 0) process.stdout(table(columns, found.map(row), screenOf(process)));
   }
-  process.stderr(
-    whole && wanted !== undefined
-      ? `${number(shown)} in conflict in ${plain(flags.collection ?? "")}, ${number(total)} in all\n`
-      : `${shown === total ? "" : `${number(shown)} of `}${number(total)} in conflict\n`,
-  );
+  const of = shown === total ? "" : `${number(shown)} of `;
+  const where = collection === undefined ? "" : ` in ${plain(collection)}`;
+  process.stderr(`${of}${number(total)} in conflict${where}\n`);
   return 0;
 }
 

@@ -10,7 +10,7 @@ import { limits } from "../base/limits.ts";
 import { setAt } from "../document/json_edit.ts";
 import { pathKey } from "../document/json_path.ts";
 import type { Delete, Operation, Put } from "../document/operation.ts";
-import type { Members } from "../document/schema_check.ts";
+import type { Members, Violation } from "../document/schema_check.ts";
 import { membersOf, shown, valuesIn } from "../document/schema_check.ts";
 import type { Field, ReferenceDefinition } from "../document/schema_definition.ts";
 import { Slice } from "../storage/entry_codec.ts";
@@ -110,22 +110,13 @@ export class EntryReferences {
 
   /** Throws `schema_violation` where a document refers to what is not there after the entry. */
   check({ ruled, members, where }: Referring): void {
-    for (const ref of ruled.schema.refs) {
-      for (const text of valuesIn(members, ref)) {
-        if (text === null || text === "null" || this.#isThere(ref, text)) continue;
-        const message =
-          `${ref.field} must be the _id of a document in "${ref.collection}"; there is none with ${
-            shown(text)
-          }`;
-        throw violates({ field: ref.field, rule: "reference", message }, ruled.name, where);
-      }
-    }
+    const found = brokenReference(ruled.schema, members, (ref, id) => this.#isThere(ref, id));
+    if (found !== null) throw violates(found, ruled.name, where);
   }
 
-  #isThere({ collection }: Reference, text: string): boolean {
+  #isThere({ collection }: Reference, id: DocumentId): boolean {
     const number = this.#rules.numberOf(collection);
-    if (number === null || !text.startsWith('"')) return false;
-    const id = documentIdOf(JSON.parse(text) as string);
+    if (number === null) return false;
     const change = this.#changes.get(number)?.get(id);
     return change === undefined ? this.#view.documentSeq(number, id) !== 0 : change.operation.kind === "put";
   }
@@ -183,6 +174,26 @@ export class EntryReferences {
       { details: { documentsMax: cascadeDocumentsMax, bytesMax: cascadeBytesMax } },
     );
   }
+}
+
+/** The first reference of a document with these members that leads to nothing; null: there is none. */
+export function brokenReference(
+  { refs }: CollectionSchema,
+  members: Members,
+  isThere: (ref: Reference, id: DocumentId) => boolean,
+): Violation | null {
+  for (const ref of refs) {
+    for (const text of valuesIn(members, ref)) {
+      if (text === null || text === "null") continue;
+      if (text.startsWith('"') && isThere(ref, documentIdOf(JSON.parse(text) as string))) continue;
+      const message =
+        `${ref.field} must be the _id of a document in "${ref.collection}"; there is none with ${
+          shown(text)
+        }`;
+      return { field: ref.field, rule: "reference", message };
+    }
+  }
+  return null;
 }
 
 /** The documents that refer to `id` as the view has them. Throws as {@linkcode indexOf}. */

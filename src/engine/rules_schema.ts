@@ -67,19 +67,30 @@ export function checkedMembers(
 ): Members {
   if (schema.unreadable !== null) throw schema.unreadable;
   const members = membersOf(utf8Text(body), schema.members);
-  let walked = 0;
-  for (const [name, text] of members) walked += text.length * (schema.members.get(name) ?? 0);
-  if (walked > walkedCharsMax) {
+  if (takesTooLong(schema, members)) {
     throw new DfdbError(
       "payload_too_large",
       `The fields that the schema of "${collection}" speaks of take too long to be looked through; make them smaller, or the rules fewer`,
       { details: { ...where } },
     );
   }
-  let found = firstViolation(schema, members);
-  for (const check of schema.checks) found ??= failedCheck(check, members);
+  const found = violationOf(schema, members);
   if (found !== null) throw violates(found, collection, where);
   return members;
+}
+
+/** More than may be asked of one document. */
+export function takesTooLong(schema: CollectionSchema, members: Members): boolean {
+  let walked = 0;
+  for (const [name, text] of members) walked += text.length * (schema.members.get(name) ?? 0);
+  return walked > walkedCharsMax;
+}
+
+/** What a document with these members does wrong, but for what it refers to; null: nothing. */
+export function violationOf(schema: CollectionSchema, members: Members): Violation | null {
+  let found = firstViolation(schema, members);
+  for (const check of schema.checks) found ??= failedCheck(check, members);
+  return found;
 }
 
 /** Which document of an entry. */

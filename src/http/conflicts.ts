@@ -27,15 +27,17 @@ export function conflictRoutes(dependencies: HttpDependencies, { onRead }: Gates
 /** One consistent state; what is settled or begins between two pages may be missing or be there. */
 function list({ storage }: HttpDependencies): Handler {
   return (c) => {
-    const { limit, after } = readQuery(c.req.raw, conflictsQuery), { terms } = storage.log;
+    const { limit, after, collection } = readQuery(c.req.raw, conflictsQuery), { terms } = storage.log;
+    const only = collection === undefined ? undefined : collectionName(collection);
     const from = after === undefined ? null : placeOf(after);
     const found = storage.read((view) => {
       const { versions } = view;
       if (versions === null) {
         throw new DfdbError("bundle_not_active", "This database was made without the replication bundle");
       }
-      const total = view.collections().reduce((sum, { name }) => sum + versions.counts(name).conflicts, 0);
-      return { ...versions.conflicts(from, { keysMax: limit, bytesMax: pageBytes }), total };
+      const names = only === undefined ? view.collections().map(({ name }) => name) : [only];
+      const total = names.reduce((sum, name) => sum + versions.counts(name).conflicts, 0);
+      return { ...versions.conflicts(from, { keysMax: limit, bytesMax: pageBytes }, only), total };
     });
     const conflicts = found.keys.map(({ name: collection, id, change, versions }) => ({
       key: keyText({ collection, id }),

@@ -16,6 +16,7 @@ import {
 import { json, positionHeader } from "./answers.ts";
 import { readBody } from "./body.ts";
 import { refuseIdempotencyKey } from "./idempotency.ts";
+import { readQuery, violationsQuery } from "./query.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import { parameter } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
@@ -40,19 +41,23 @@ export function indexRoutes(dependencies: HttpDependencies, { onRead, onWrite }:
   ];
 }
 
-function list({ storage }: HttpDependencies): Handler {
-  return (c) => {
+function list({ storage, violations }: HttpDependencies): Handler {
+  return async (c) => {
     const asked = collectionName(parameter(c, "collection"));
+    const wanted = readQuery(c.req.raw, violationsQuery).violations;
     const found = storage.read((view) => {
       const info = view.collection(asked);
       return info === null ? null : { name: info.name, indexes: clientIndexes(view, info.number) };
     });
-    const indexes = (found?.indexes ?? []).map(({ name, paths, unique, entries, ready }) => ({
+    const listed = found?.indexes ?? [];
+    const counted = wanted && listed.some(({ unique }) => unique) ? await violations.ofIndexes(asked) : null;
+    const indexes = listed.map(({ name, paths, unique, entries, ready }) => ({
       name,
       path: pathsText(paths),
       unique,
       entries,
       ready,
+      ...(counted !== null && unique ? { violations: counted.get(name) ?? null } : {}),
     }));
     return json({ collection: found?.name ?? asked, indexes });
   };

@@ -19,7 +19,13 @@ export const listQuery = v.object({
 
 export const documentQuery = v.object({ metadata: flag });
 
-export const conflictsQuery = v.object({ limit: listQuery.entries.limit, after: v.optional(v.string()) });
+export const conflictsQuery = v.object({
+  limit: listQuery.entries.limit,
+  after: v.optional(v.string()),
+  collection: v.optional(v.string()),
+});
+
+export const violationsQuery = v.object({ violations: flag });
 
 export const bulkQuery = v.object({ atomic: flag, skipIndexes: flag });
 

@@ -8,6 +8,7 @@ import { readSchema } from "../document/schema_definition.ts";
 import { removeSchema, schemaText, setSchema } from "../engine/rules_setting.ts";
 import { json, jsonText, positionHeader } from "./answers.ts";
 import { readBody } from "./body.ts";
+import { readQuery, violationsQuery } from "./query.ts";
 import type { Gates, Handler, Route } from "./route.ts";
 import { parameter } from "./route.ts";
 import type { HttpDependencies } from "./types.ts";
@@ -24,12 +25,15 @@ export function schemaRoute(dependencies: HttpDependencies, { onRead, onWrite }:
   };
 }
 
-function read({ storage }: HttpDependencies): Handler {
-  return (c) => {
+function read({ storage, violations }: HttpDependencies): Handler {
+  return async (c) => {
     const collection = collectionName(parameter(c, "collection"));
+    const wanted = readQuery(c.req.raw, violationsQuery).violations;
     const text = storage.read((view) => schemaText(view, collection));
-    if (text !== null) return jsonText(text);
-    throw new DfdbError("not_found", `The collection "${collection}" has no schema`);
+    if (text === null) throw new DfdbError("not_found", `The collection "${collection}" has no schema`);
+    if (!wanted) return jsonText(text);
+    const counted = await violations.ofSchema(collection, text);
+    return json({ ...JSON.parse(text) as Record<string, unknown>, violations: counted });
   };
 }
 

@@ -11,6 +11,7 @@ import type { Admin } from "./admin_types.ts";
 import type { Feeds } from "./feeds.ts";
 import type { Masters } from "./master_types.ts";
 import type { Verify } from "./verify_types.ts";
+import type { Violations } from "./violation_types.ts";
 
 /** The scoped keys that count. */
 export interface KnownKeys {
@@ -33,6 +34,7 @@ export interface HttpDependencies {
   readonly node: NodeView;
   readonly control: NodeControl;
   readonly verify: Verify;
+  readonly violations: Violations;
   readonly queries: Pick<Queries, "run">;
   readonly ttl: Ttl;
   readonly admin: Admin;

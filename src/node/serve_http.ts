@@ -14,6 +14,7 @@ import { statusOf } from "./replication_status.ts";
 import type { Settings } from "./settings.ts";
 import { verify } from "./verify.ts";
 import { version } from "./version.ts";
+import { violations } from "./violations.ts";
 
 /** What answers, and how it ends. */
 export interface ServedApi {
@@ -59,6 +60,7 @@ export function httpHandler(
     committed: engine.committed,
     following: () => replication.following,
   });
+  const counts = violations({ storage, workers, clock });
   const feeds = new Feeds({ storage, committed: engine.committed, clock });
   const administration = admin({
     runtime,
@@ -88,6 +90,7 @@ export function httpHandler(
     node: nodeView(database, startedAt),
     control: nodeControl(database),
     verify: verifier,
+    violations: counts,
     queries: database.queries,
     ttl: database.ttl,
     admin: administration,
@@ -104,7 +107,7 @@ export function httpHandler(
     dependencies,
     endFeeds: () => feeds.close(),
     async close() {
-      await Promise.all([verifier.close(), administration.close()]);
+      await Promise.all([verifier.close(), counts.close(), administration.close()]);
     },
   };
 }

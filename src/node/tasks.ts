@@ -9,10 +9,14 @@ import type { SnapshotOrder } from "../storage/sqlite/make_snapshot.ts";
 import { makeSnapshot } from "../storage/sqlite/make_snapshot.ts";
 import type { ContentVerified, VerifyInput } from "../storage/sqlite/verify_content.ts";
 import { verifyContent } from "../storage/sqlite/verify_content.ts";
+import { sharedKeys } from "../storage/sqlite/shared_keys.ts";
+import type { SharedKeysInput } from "../storage/sqlite/shared_keys.ts";
 import { verifyLog } from "../storage/sqlite/verify_log.ts";
 import type { QuickCheck } from "../storage/sqlite/quick_check.ts";
 import { quickCheck } from "../storage/sqlite/quick_check.ts";
 import { queryThread } from "./query_thread.ts";
+import type { SchemaInput } from "./schema_task.ts";
+import { countSchemaViolations } from "./schema_task.ts";
 
 /** Name → task. A connection is opened and closed inside `hold`. */
 export const tasks = {
@@ -31,6 +35,9 @@ export const tasks = {
   "sqlite.verifyContent": (input: VerifyInput, context: TaskContext): ContentVerified =>
     verifyContent(input, context),
   "sqlite.verifyLog": (input: { readonly path: string }, context: TaskContext) => verifyLog(input, context),
+  "sqlite.sharedKeys": (input: SharedKeysInput, context: TaskContext): void => sharedKeys(input, context),
+  "sqlite.schemaViolations": (input: SchemaInput, context: TaskContext): number | null =>
+    countSchemaViolations(input, context),
 } satisfies Tasks;
 
 /** Name → what lives in a thread that stays. */
@@ -40,7 +47,7 @@ type Table = typeof tasks;
 
 /** {@linkcode Workers.run} with the types of the table. */
 export function runTask<Name extends keyof Table>(
-  workers: Workers,
+  workers: Pick<Workers, "run">,
   name: Name,
   input: Parameters<Table[Name]>[0],
   options?: RunOptions,

@@ -73,7 +73,8 @@ export interface VersionView {
   counts(name: string): { readonly tombstones: number; readonly conflicts: number };
   /** Null: the key was never written, or it was purged; or its collection has no versions (`isReplicated`). */
   get(name: string, id: DocumentId): KeyVersions | null;
-  conflicts(after: KeyPlace | null, limits: KeyLimits): KeyPage;
+  /** `only`: of this collection alone. */
+  conflicts(after: KeyPlace | null, limits: KeyLimits, only?: string): KeyPage;
   /** Keys that hold more than one version, whatever they show; `keysMax` bounds the versions that are looked at, two at least. */
   several(after: KeyPlace | null, limits: KeyLimits): KeyPage;
   /** Deleted keys; of a collection dropped a moment ago some may be missing still. */

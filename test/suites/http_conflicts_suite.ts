@@ -302,6 +302,54 @@ export function conflictsSuite(it: It): void {
     await refused(request("GET", "/conflicts?limit=0"), 400, "bad_request");
   }, bundle);
 
+  it("the conflicts of one collection, page by page", async (node) => {
+    const { request } = node, wanted = ["orders/a", "orders/b", "orders/c"];
+    const ids = [["flights", "x"], ["Orders", "b"], ["others", "y"], ["orders", "a"], [
+      "orders",
+      "c",
+    ]] as const;
+    for (const [name, id] of ids) await threeVersions(node, name, id);
+    await send(request, "PUT", "/collections/quiet/q", {});
+    const keysOf = (body: Body): readonly string[] =>
+      body["conflicts"].map(({ key }: Body) => key.toLowerCase()).sort();
+    const whole = (await told(request("GET", "/conflicts?collection=ORDERS"))).body;
+    assert.deepEqual([keysOf(whole), whole["count"], whole["total"], whole["next"]], [
+      wanted,
+      3,
+      3,
+      undefined,
+    ]);
+    const found: string[] = [];
+    for (let after = "", pages = 0; pages < 9; pages++) {
+      const { body } = await told(request("GET", `/conflicts?collection=orders&limit=2${after}`));
+      assert.equal(body["total"], 3);
+      found.push(...keysOf(body));
+      if (body["next"] === undefined) break;
+      after = `&after=${body["next"]}`;
+    }
+    assert.deepEqual(found.sort(), wanted);
+    // A place in another collection is before or behind all of it.
+    const all = (await told(request("GET", "/conflicts?limit=1"))).body, place = all["next"];
+    assert.deepEqual(
+      keysOf((await told(request("GET", `/conflicts?collection=orders&after=${place}`))).body),
+      wanted,
+    );
+    const { body: behind } = await told(request("GET", `/conflicts?collection=flights&after=9-61`));
+    assert.deepEqual([behind["conflicts"], behind["total"], behind["next"]], [[], 1, undefined]);
+    for (const name of ["quiet", "nowhere"]) {
+      const { body } = await told(request("GET", `/conflicts?collection=${name}`));
+      assert.deepEqual(body, { conflicts: [], count: 0, total: 0 });
+    }
+    await send(request, "PUT", "/docs/orders/a", {});
+    const left = (await told(request("GET", "/conflicts?collection=orders"))).body;
+    assert.deepEqual([keysOf(left), left["total"]], [["orders/b", "orders/c"], 2]);
+    for (
+      const bad of ["collection=", "collection=_settings", "collection=a%2Fb", "collection=a&collection=b"]
+    ) {
+      await refused(request("GET", `/conflicts?${bad}`), 400, "bad_request");
+    }
+  }, bundle);
+
   it("the feed tells when a conflict begins and what ends it", async (node) => {
     const { request, storage } = node, since = `1.abababab-${storage.log.last.seq}`;
     const ids = await threeVersions(node), about = { collection: "orders", id: "x" };

@@ -88,8 +88,12 @@ export const bundleRows: readonly Row[] = [
         count: is(1),
         total: is(1),
       }),
+    }, {
+      path: "/conflicts?collection=others",
+      answer: exactly({ conflicts: inOrder(), count: is(0), total: is(0) }),
     }],
     bad: [
+      { path: "/conflicts?collection=_keys", status: 400, code: "bad_request" },
       { path: "/conflicts?after=x", status: 400, code: "bad_request", more: { parameter: is("after") } },
     ],
   },

@@ -97,9 +97,34 @@ export const queryRows: readonly Row[] = [
           ),
         }),
       },
+      {
+        before: [["POST", "/index", { collection: "sharing", path: "n", unique: true }]],
+        path: "/indexes/sharing?violations=true",
+        answer: exactly({
+          collection: is("sharing"),
+          indexes: inOrder(
+            exactly({
+              name: text,
+              path: is("n"),
+              unique: yes,
+              entries: count,
+              ready: flag,
+              violations: orNull(count),
+            }),
+          ),
+        }),
+      },
       { path: "/indexes/unknown", answer: exactly({ collection: is("unknown"), indexes: inOrder() }) },
     ],
-    bad: [{ path: "/indexes/_keys", status: 400, code: "bad_request" }],
+    bad: [
+      { path: "/indexes/_keys", status: 400, code: "bad_request" },
+      {
+        path: "/indexes/indexed?violations=1",
+        status: 400,
+        code: "bad_request",
+        more: { parameter: is("violations") },
+      },
+    ],
   },
   {
     route: "POST /index",
@@ -143,14 +168,15 @@ const schema = {
   checks: ["n > 0"],
   refs: [{ field: "to", collection: "others" }],
 };
-const schemaShape = exactly({
+const schemaEntries = {
   required: inOrder(is("n")),
   types: exactly({ n: is("int") }),
   checks: inOrder(is("n > 0")),
   refs: inOrder(
     exactly({ field: is("to"), collection: is("others"), targetField: is("_id"), onDelete: is("restrict") }),
   ),
-});
+};
+const schemaShape = exactly(schemaEntries);
 const referring = (collection: string) => [["POST", "/index", { collection, path: "to" }]] as const;
 const ruled = (collection: string) =>
   [...referring(collection), ["PUT", `/collections/${collection}/schema`, schema]] as const;
@@ -240,7 +266,13 @@ export const ruleRows: readonly Row[] = [
   },
   {
     route: "GET /collections/:collection/schema",
-    good: [{ before: ruled("shown"), path: "/collections/shown/schema", answer: schemaShape }],
+    good: [
+      { before: ruled("shown"), path: "/collections/shown/schema", answer: schemaShape },
+      {
+        path: "/collections/shown/schema?violations=true",
+        answer: exactly({ ...schemaEntries, violations: orNull(count) }),
+      },
+    ],
     bad: [{ path: "/collections/nowhere/schema", status: 404, code: "not_found" }],
   },
   {

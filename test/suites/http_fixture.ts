@@ -16,6 +16,7 @@ import { defaultSettings } from "../../src/node/settings.ts";
 import { nodeQueries } from "../../src/node/node_queries.ts";
 import { ttlSweeper } from "../../src/node/ttl_sweeper.ts";
 import { verify } from "../../src/node/verify.ts";
+import { violations } from "../../src/node/violations.ts";
 import type { HttpHandler } from "../../src/runtime/http_host.ts";
 import type { LeaderFollowing } from "../../src/replication/types.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
@@ -168,6 +169,7 @@ function makeNode(
     committed: writer.committed,
     following: options.following ?? (() => null),
   });
+  const counts = violations({ storage, workers: runtime.workers, clock });
   const { path: dataPath } = storage.stats(), dataDir = runtime.files.directory(dataPath);
   const feeds = new Feeds({ storage, committed: writer.committed, clock });
   const administration = admin({
@@ -226,6 +228,7 @@ function makeNode(
     },
     control: unusedControl,
     verify: verifying,
+    violations: counts,
     queries: querying,
     ttl,
     admin: administration,
@@ -246,7 +249,9 @@ function makeNode(
   const around = options.around ?? ((given) => given);
   const closing = async (): Promise<void> => {
     feeds.close();
-    await Promise.all([querying.close(), verifying.close(), administration.close(), ttl.close()]);
+    await Promise.all(
+      [querying, verifying, counts, administration, ttl].map((part) => part.close()),
+    );
   };
   return { handler: httpApp(around(dependencies)), closing, state, storage, engine: writer, clock, logged };
 }

@@ -369,6 +369,33 @@ export function httpMastersSuite(runtime: Runtime, transport: Transport): void {
     });
   });
 
+  it("what two masters wrote against a unique index and a schema is counted by each", async (folder) => {
+    await nodes(folder, { masters: ["a", "b"] }, async (node) => {
+      const index = { body: JSON.stringify({ collection: "orders", name: "byN", path: "n", unique: true }) };
+      for (const name of ["a", "b"]) assert.ok((await node.at(name)("POST", "/index", index)).ok);
+      const schema = { body: '{"checks":["n < 5"]}' };
+      assert.ok((await node.at("a")("PUT", "/collections/orders/schema", schema)).ok);
+      await put(node, "a", "of-a", 1);
+      await put(node, "b", "of-b", 1);
+      await put(node, "b", "large", 7);
+      await destinations(node);
+      for (const [id, n] of [["of-a", 1], ["of-b", 1], ["large", 7]] as const) await both(node, id, n);
+      for (const name of ["a", "b"]) {
+        const { body } = await told(node.at(name)("GET", "/indexes/orders?violations=true"));
+        assert.deepEqual(body["indexes"].map(({ violations }: Body) => violations), [1], name);
+      }
+      const path = "/collections/orders/schema?violations=true";
+      assert.equal((await told(node.at("a")("GET", path))).body["violations"], 1);
+      await refused(node.at("b")("GET", path), 404, "not_found");
+      await put(node, "a", "of-b", 2);
+      await both(node, "of-b", 2);
+      for (const name of ["a", "b"]) {
+        const { body } = await told(node.at(name)("GET", "/indexes/orders?violations=true"));
+        assert.deepEqual(body["indexes"].map(({ violations }: Body) => violations), [0], name);
+      }
+    });
+  });
+
   it("a conflict is one on both, and is settled by a person, or by the policy for all", async (folder) => {
     await nodes(folder, { masters: ["a", "b"] }, async (node) => {
       await destinations(node, true);

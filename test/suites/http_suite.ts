@@ -25,6 +25,7 @@ import { seedSuite } from "./http_seed_suite.ts";
 import { ttlSuite } from "./http_ttl_suite.ts";
 import { transactionSuite } from "./http_tx_suite.ts";
 import { verifySuite } from "./http_verify_suite.ts";
+import { violationsSuite } from "./http_violations_suite.ts";
 
 /** The HTTP API as clients see it, over any way to reach it. */
 export function httpApiSuite(runtime: Runtime, transport: Transport): void {
@@ -52,6 +53,7 @@ export function httpApiSuite(runtime: Runtime, transport: Transport): void {
   idempotencySuite(it);
   badInputSuite(it);
   verifySuite(it);
+  violationsSuite(it);
   adminSuite(it);
   changesSuite(it);
   controlSuite(it);

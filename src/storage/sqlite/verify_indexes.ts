@@ -2,13 +2,12 @@ import type { DatabaseSync } from "node:sqlite";
 import { DfdbError } from "../../base/errors.ts";
 import type { IndexNumber } from "../../base/ids.ts";
 import type { TaskContext } from "../../runtime/workers.ts";
-import { connect, pragma } from "./connection.ts";
 import { foldName } from "./fold_name.ts";
 import { hasOneKey, indexTableOf, keyColumns, rowsSql } from "./index_sql.ts";
 import type { IndexState } from "./index_state.ts";
-import { loadState } from "./load_state.ts";
+import { readFile } from "./read_file.ts";
 import { tableOf } from "./schema.ts";
-import { mapped } from "./sqlite_error.ts";
+import type { State } from "./state.ts";
 
 export interface IndexesVerified {
   /** Indexes that were looked at: linked and whole. */
@@ -67,26 +66,13 @@ function isWrong({ missing, tooMany, entries, keptEntries }: VerifiedIndex): boo
   return missing + tooMany > 0 || (keptEntries !== null && keptEntries !== entries);
 }
 
-type State = ReturnType<typeof loadState>["state"];
-
 function reading<Result>(
   path: string,
   context: TaskContext,
   run: (db: DatabaseSync, state: State) => Result,
 ): Result {
   stopIf(context);
-  return context.hold(() =>
-    mapped(`reading the indexes of ${path}`, () => {
-      const db = connect(path, true);
-      try {
-        pragma(db, "cache_size = -8192");
-        db.prepare("BEGIN").run();
-        return run(db, loadState(db, path).state);
-      } finally {
-        db.close();
-      }
-    })
-  );
+  return context.hold(() => readFile(path, run));
 }
 
 function stopIf({ stopped }: TaskContext): void {

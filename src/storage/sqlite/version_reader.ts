@@ -58,20 +58,31 @@ export class VersionReader implements VersionView {
     return space === undefined ? null : this.#key(space, id);
   }
 
-  conflicts(after: KeyPlace | null, limits: KeyLimits): KeyPage {
-    return this.#hidden(keyState.conflict, "conflict", after, limits);
+  conflicts(after: KeyPlace | null, limits: KeyLimits, only?: string): KeyPage {
+    if (only === undefined) return this.#hidden(keyState.conflict, "conflict", after, limits);
+    const space = this.#bundle.space(only)?.number;
+    if (space === undefined) return { keys: [], next: null };
+    const from = after === null || after.space < space ? { space, id: "" } : after;
+    return this.#hidden(keyState.conflict, "conflict", from, limits, space);
   }
 
   tombstones(after: KeyPlace | null, limits: KeyLimits): KeyPage {
     return this.#hidden(keyState.deleted, "deleted", after, limits);
   }
 
-  #hidden(state: number, kind: "conflict" | "deleted", after: KeyPlace | null, limits: KeyLimits): KeyPage {
+  #hidden(
+    state: number,
+    kind: "conflict" | "deleted",
+    after: KeyPlace | null,
+    limits: KeyLimits,
+    upTo = lastSpace,
+  ): KeyPage {
     const most = Math.max(1, limits.keysMax);
     const rows = this.#tables.versions.get("hidden").all(
       state,
       after?.space ?? 0,
       after?.id ?? "",
+      upTo,
       most,
     ) as unknown as Omit<PlaceRow, "change">[];
     const keys: KeyVersions[] = [];

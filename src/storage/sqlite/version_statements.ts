@@ -31,7 +31,7 @@ export const versionSql = {
     "ORDER BY change, collection, id, run LIMIT ?",
   hidden:
     "SELECT DISTINCT collection, id FROM versions INDEXED BY versions_hidden WHERE state > 0 AND state = ? AND (collection, id) > (?, ?) " +
-    "ORDER BY collection, id LIMIT ?",
+    "AND collection <= ? ORDER BY collection, id LIMIT ?",
   keys: "SELECT collection, id FROM versions WHERE (collection, id) > (?, ?) ORDER BY collection, id LIMIT ?",
   after: `SELECT id, ${row} FROM versions WHERE collection = ? AND id > ? ORDER BY id LIMIT ?`,
   space: "INSERT OR REPLACE INTO spaces VALUES (?, ?, ?, ?)",
