@@ -46,6 +46,7 @@ const expected: Readonly<Record<string, Expected>> = {
   trim_too_young: { firstSeed: 41, seeds: 120, checkers: ["retention"] },
   trim_under_snapshot: { checkers: ["retention"] },
   snapshot_without_tail: { checkers: ["content"] },
+  snapshot_stands_still: { checkers: ["liveness"] },
   promotion_not_kept: { checkers: ["liveness", "leadership", "promises", "handover"] },
   claims_ignored: { checkers: ["liveness", "failover", "leadership", "history"] },
   handover_without_drain: { seeds: 60, checkers: ["leadership", "handover"] },

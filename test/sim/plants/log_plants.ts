@@ -1,5 +1,6 @@
 /** Mistakes in what is kept of the log, and in snapshots. */
 import { DatabaseSync } from "node:sqlite";
+import { SnapshotSending } from "../../../src/replication/snapshot_sending.ts";
 import type { makeSnapshot } from "../../../src/storage/sqlite/make_snapshot.ts";
 import { SqliteStorage } from "../../../src/storage/sqlite/sqlite_storage.ts";
 import type { TrimPolicy } from "../../../src/storage/storage.ts";
@@ -64,5 +65,10 @@ export const logPlants: Readonly<Record<string, Plant>> = {
   snapshot_without_tail: {
     mistake: "a snapshot lacks the documents of its last two entries",
     plant: snapshotWithoutTail,
+  },
+  snapshot_stands_still: {
+    mistake:
+      "what a follower has of a snapshot is not counted, so that it waits for ever when the window is full",
+    plant: () => wrap(SnapshotSending.prototype, "acknowledge", () => () => null),
   },
 };
