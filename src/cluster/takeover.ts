@@ -26,7 +26,7 @@ export interface Takeover extends Machine<TakeoverInput, TakeoverEffect> {
 }
 
 export interface TakeoverOptions {
-  /** This node leads, or finishes a promotion that a crash cut off. */
+  /** This node leads, or finishes a promotion that a crash cut off; where somebody outside gives the place, only with it. */
   readonly mayLead: () => boolean;
   /** Why this node cannot take over now; null: it can. */
   readonly refusal?: () => DfdbError | null;

@@ -39,9 +39,10 @@ export class Taking {
   #candidates: NonNullable<Prepare["candidates"]> = [];
 
   constructor(options: TakingOptions) {
-    const { parts: { role, runtime } } = options;
+    const { parts: { role, runtime, authority } } = options;
     this.#options = options;
-    this.#machine = takeover({ mayLead: () => role.leadership !== null });
+    // Without an authority's leave it has not taken over, and has to ask for the place like anybody else.
+    this.#machine = takeover({ mayLead: () => role.leadership !== null && authority.check() === null });
     this.#driver = new Driver(this.#machine, runtime.clock, (effect) => this.#perform(effect));
   }
 

@@ -308,3 +308,31 @@ test("a node that is older than what it had leads by an operator's word only, al
     assert.equal((await ask(second, put)).status, 201);
   });
 });
+
+for (const dies of [true, false]) {
+  const old = `an old leader in doubt${dies ? " that was started again" : ""}`;
+  test(`${old} leads on when its target is a leader by force of its command line, without the lease`, async () => {
+    await inQuietWorld({ ...etcdWorld, seed: 23 }, async (own) => {
+      const { start, until, ask, cluster } = own;
+      await start();
+      const [first, second] = await streaming(own), epoch = first.node?.role.leadership?.epoch ?? 0;
+      const inDoubt = (): boolean => first.node?.role.readOnlyCauses.has("in_doubt") === true;
+      if (dies) first.crashAt = { label: /^handover:stored$/, skip: 0, how: "kill" };
+      ask(first, { method: "POST", path: "/replication/handover", body: '{"to":"n2"}' }).catch(() => {});
+      await until("the target is told to lead", () => dies ? first.process === null : inDoubt());
+      second.end("kill");
+      Object.assign(second, { command: { role: "leader" }, forceRole: true });
+      if (dies) {
+        first.start();
+        await until("in doubt", inDoubt);
+      }
+      second.start();
+      await until("it is a leader by its command line", () => second.node?.role.leadership != null);
+      await until("the old leader leads", () => leads(first));
+      assert.ok((first.node?.role.leadership?.epoch ?? 0) > epoch);
+      await until("it is followed", () => first.observed?.followers().length === 1);
+      assert.equal(writers(cluster), 1);
+      assert.equal((await ask(first, put)).status, 200);
+    });
+  });
+}
