@@ -10,6 +10,7 @@ import { FollowersCheck } from "./followers_check.ts";
 import { HandoverCheck } from "./handover_check.ts";
 import { History } from "./history.ts";
 import { checkIndexes } from "./index_check.ts";
+import { IndexMakings } from "./index_makings.ts";
 import { LeadershipCheck } from "./leadership_check.ts";
 import { LeaseCheck, type Writing } from "./lease_check.ts";
 import { Promises } from "./promises.ts";
@@ -47,6 +48,7 @@ export class Checks {
   /** Null: nobody follows feeds. */
   readonly feeds: FeedCheck | null;
   readonly troubles: Troubles;
+  readonly makings = new IndexMakings();
   readonly #now: () => number;
   readonly #candidates = new SyncCandidates();
   readonly #swarm: Swarm;
@@ -212,6 +214,7 @@ export class Checks {
 
   written(write: Write, answeredAt: number | null): void {
     this.promises.record(write, answeredAt ?? write.knownAt);
+    this.makings.over(write, answeredAt ?? write.knownAt);
     // The answer to one that was sent again says nothing of who led when it was written.
     if (write.outcome === "promised" && write.repeated !== true) this.leases?.promised(write.position);
   }
@@ -230,6 +233,7 @@ export class Checks {
 
   /** A process ended, or the world did: what it says of itself must be what can be said of a healthy stream. */
   ended(machine: Machine): void {
+    this.makings.ended(machine.name, this.#now());
     const status = machine.node?.replication.following?.status();
     if (status === undefined) return;
     for (const name of ["snapshotsInstalled", "rescues", "connects", "opsApplied"] as const) {
@@ -271,7 +275,7 @@ export class Checks {
   }
 
   get #options() {
-    return { history: this.history, replay: this.#replay, tags: this.#tags };
+    return { history: this.history, replay: this.#replay, tags: this.#tags, makings: this.makings };
   }
 }
 

@@ -77,6 +77,9 @@ export class Client {
 
   async #carryOut(request: Request, machine: string): Promise<void> {
     const world = this.#world, sentAt = world.now, required = world.required(machine);
+    for (const { index } of request.intents) {
+      if (index !== undefined) world.asksIndex?.(machine, sentAt, index);
+    }
     const reply = await world.request(this.name, world.url(machine), request.ask);
     const judged = this.#judge(request, machine, reply), knownAt = world.now, client = this.name;
     const applied = reply.kind === "answer" && reply.answer.headers.get("x-dfdb-applied") === "true";

@@ -1,6 +1,6 @@
 /** What a client has around it; the simulator implements it, tests fake it. */
 import type { Chance } from "./chance.ts";
-import type { Ask, ReadSeen, RefusedRead, Reply, StateSeen, Violation, Write } from "./types.ts";
+import type { Ask, IndexChange, ReadSeen, RefusedRead, Reply, StateSeen, Violation, Write } from "./types.ts";
 
 export interface ClientWorld {
   /** Virtual ms. */
@@ -19,6 +19,8 @@ export interface ClientWorld {
   required(machine: string): number;
   /** Followers pass writes on to their leader. */
   readonly forwards?: boolean;
+  /** A request for an index is sent; `written` tells what became of it. */
+  asksIndex?(machine: string, sentAt: number, index: IndexChange): void;
   written(write: Write): void;
   read(read: ReadSeen): void;
   /** A read that was to be of a position, or of a later one, was refused. */

@@ -164,6 +164,15 @@ test("a rule refuses only where a world has rules", () => {
     assert.deepEqual([outcomes(judge(ruled, reply)), claims?.length], [["refused"], 1]);
   }
   assert.throws(() => judge(underRules(plain, noFeatures), violated), Violation);
+  const made = failed(409, "duplicate_key", {
+    error: 'Document "b" has the key in the unique index "i", which is being made',
+    ...{ index: "i", id: "b" },
+  });
+  const [claim] = judge(ruled, made).claims ?? [], of = { made: { unique: true, paths: [["s"]] } };
+  const is = (collection: string, name: string) => claim?.making?.({ collection, name, ...of });
+  assert.deepEqual([is("Orders", "i"), is("people", "i"), is("orders", "j")], [true, false, false]);
+  assert.equal(judge(ruled, made).claims?.length, 1);
+  assert.equal(judge(ruled, unique).claims?.[0]?.making, undefined, "it must be there");
   assert.equal(judge(ruled, failed(409, "duplicate_key", { id: "a" })).claims, undefined, "it is the id's");
 });
 

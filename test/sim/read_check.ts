@@ -1,6 +1,7 @@
 /** What clients read must have been the state of that node at some time while they asked. */
 import type { History } from "./history.ts";
 import { contains, entriesAfter, type Entry, parentOf, tokenOf } from "./history_tree.ts";
+import type { IndexMakings } from "./index_makings.ts";
 import type { Replay } from "./replay.ts";
 import { State } from "./state.ts";
 import { type ReadSeen, type RefusedRead, type StateSeen, Violation } from "./types.ts";
@@ -10,6 +11,8 @@ export interface ReadCheckOptions {
   readonly history: History;
   readonly replay: Replay;
   readonly tags: WrittenTags;
+  /** None: nobody makes indexes beside others who write. */
+  readonly makings?: IndexMakings;
 }
 
 /**
@@ -41,12 +44,13 @@ export function checkRead(read: ReadSeen, { history, replay, tags }: ReadCheckOp
 
 /** What was seen must hold of a state that the machine had meanwhile; a write sees those between the entries of one commit, too. */
 export function checkState(
-  { client, machine, what, holds, within, sentAt, knownAt }: StateSeen,
-  { history, replay }: Pick<ReadCheckOptions, "history" | "replay">,
+  { client, machine, what, holds, making, within, sentAt, knownAt }: StateSeen,
+  { history, replay, makings }: Pick<ReadCheckOptions, "history" | "replay" | "makings">,
 ): void {
   const tips = history.tipsBetween(machine, sentAt, knownAt);
   const entries = within ? allBetween(tips) : tips;
   if (entries.some((entry) => holds(new State(replay, entry)))) return;
+  if (making !== undefined && makings?.some(machine, sentAt, knownAt, making) === true) return;
   throw new Violation(
     "states",
     `${client} was told by ${machine} between ${sentAt.toFixed(2)} and ${knownAt.toFixed(2)}: ${what}; ` +

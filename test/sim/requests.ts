@@ -30,7 +30,7 @@ export interface JudgedWrite extends Intent {
 export type Seen = Pick<ReadSeen, "collection" | "id" | "seen" | "notBefore">;
 
 /** What must have been so at some time. */
-export type Claim = Pick<StateSeen, "what" | "holds">;
+export type Claim = Pick<StateSeen, "what" | "holds" | "making">;
 
 /** What an answer says. */
 export interface Judged {

@@ -1,6 +1,7 @@
 /** What the rules of a collection, unique indexes and schemas, refuse: any write of documents, where a world has them. */
 import { brief, check, type Told } from "./answers.ts";
 import type { Features } from "./features.ts";
+import type { IndexChange } from "./types.ts";
 import type { Claim, Intent, Judged, Request } from "./requests.ts";
 import { all } from "./requests.ts";
 import type { State } from "./state.ts";
@@ -35,6 +36,16 @@ function claimOf(answer: Told, { index, schema }: Features, intents: readonly In
   });
   if (index && code === "duplicate_key" && indexOf(body) !== null) {
     const name = indexOf(body);
+    // It refuses already and is in no state; it may yet turn out that it cannot be.
+    if (String(body["error"]).includes(`"${name}", which is being made`)) {
+      const names = collections.map((collection) => collection.toLowerCase());
+      return {
+        what: `the unique index ${name} is being made in ${collections.join()}`,
+        holds: () => false,
+        making: (index: IndexChange) =>
+          index.name === name && (isOpen || names.includes(index.collection.toLowerCase())),
+      };
+    }
     return some(
       `there is a unique index ${name}`,
       (state, collection) => state.indexes(collection).some((one) => one.unique && one.name === name),

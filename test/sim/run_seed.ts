@@ -341,6 +341,7 @@ class Run {
       leader: () => cluster.leader.name,
       url: (machine) => `http://${machine}:${httpPort}`,
       required: () => this.#swarm.required,
+      asksIndex: (...of) => checks.makings.asks(...of),
       written: (write) => this.#guarded(() => checks.written(write, answeredAt)),
       // What became of the node while the answer was on its way was not in it.
       read: (read) => this.#guarded(() => checks.read({ ...read, knownAt: answeredAt ?? read.knownAt })),

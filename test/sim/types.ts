@@ -107,6 +107,8 @@ export interface StateSeen {
   /** For people. */
   readonly what: string;
   readonly holds: (state: State) => boolean;
+  /** Or the machine was making such an index then, which no state has yet. */
+  readonly making?: (index: IndexChange) => boolean;
   /** It was seen by a write: between two entries of one commit, too. */
   readonly within: boolean;
   /** Virtual ms. */

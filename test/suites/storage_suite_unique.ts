@@ -248,10 +248,14 @@ export function uniqueSuite({ openStorage }: StorageOpeners): void {
       append(storage, put(c, "before", 0, '{"a":-1}'));
       while ((storage.built(number) ?? 0) < 0.8) storage.buildSlice();
       assert.ok((storage.built(number) ?? 1) < 1);
-      assert.throws(() => append(storage, put(c, "x", 0, '{"a":-1}')), duplicate("by_a", "before"));
+      const again = (id: string) => () => append(storage, put(c, id, 0, '{"a":-1}'));
+      assert.throws(again("x"), duplicate("by_a", "before"));
+      assert.throws(again("x"), /the unique index "by_a", which is being made$/);
       append(storage, put(c, "x", 0, '{"a":-2}'));
       while (storage.buildSlice());
       assert.equal(storage.built(number), 1);
+      append(storage, creation(c, unique("a")));
+      assert.throws(again("y"), /the unique index "by_a"$/);
     }),
   );
 }

@@ -4,6 +4,7 @@ import type { Operation, Put } from "../../document/operation.ts";
 import type { Draft } from "./draft.ts";
 import { indexTableOf, keyColumns, nullKey, valueKeys } from "./index_sql.ts";
 import type { IndexState } from "./index_state.ts";
+import { isLinked } from "./index_state.ts";
 import { tableOf } from "./schema.ts";
 
 type Prepared = Record<"body" | "id", StatementSync>;
@@ -86,9 +87,11 @@ function sharing(index: IndexState, from: string): string {
 
 function duplicate(draft: Draft, index: IndexState, id: string, put: Put, operation: number): DfdbError {
   const collection = draft.collection(index.collection)?.name ?? "";
+  // Nobody finds it among the indexes, and it may never be there.
+  const making = isLinked(index) ? "" : ", which is being made";
   return new DfdbError(
     "duplicate_key",
-    `Document "${id}" of collection "${collection}" has the key that document "${put.id}" would have in the unique index "${index.name}"`,
+    `Document "${id}" of collection "${collection}" has the key that document "${put.id}" would have in the unique index "${index.name}"${making}`,
     { details: { index: index.name, id, operation } },
   );
 }
