@@ -258,4 +258,23 @@ export function uniqueSuite({ openStorage }: StorageOpeners): void {
       assert.throws(again("y"), /the unique index "by_a"$/);
     }),
   );
+
+  test(
+    "unique: one that is given up while a large write is open refuses nothing after it",
+    patient,
+    opened((storage, c) => {
+      append(storage, put(c, "1", 0, '{"a":1}'));
+      for (const [ends, id] of [["commit", "2"], ["rollback", "3"]] as const) {
+        const number = storage.prepareIndex(c, unique("a"));
+        while (storage.built(number) !== 1) storage.buildSlice();
+        const open = storage.begin();
+        open.slice((tx) => tx.append([put(c, ends, 0, "{}")], wall));
+        storage.abandonIndex(number);
+        open[ends]();
+        append(storage, put(c, id, 0, '{"a":1}'));
+        assert.equal(storage.built(number), null);
+        append(storage, remove(c, id, storage.log.last.seq));
+      }
+    }),
+  );
 }

@@ -45,7 +45,12 @@ export class IndexBuilder {
 
   /** {@linkcode slice} has something to do. */
   get isDue(): boolean {
-    return this.#options.state.indexes.unfinished.length > 0 || this.#unwanted.size > 0;
+    return this.#options.state.indexes.unfinished.length > 0 || this.hasUnwanted;
+  }
+
+  /** {@linkcode abandon} has something to do: before the next write, which would obey what is given up. */
+  get hasUnwanted(): boolean {
+    return this.#unwanted.size > 0;
   }
 
   /** As `Storage.prepareIndex`. */
@@ -104,7 +109,7 @@ export class IndexBuilder {
 
   /** What is not wanted any more has no name any more. */
   abandon(): void {
-    if (this.#unwanted.size === 0) return;
+    if (!this.hasUnwanted) return;
     this.#unlink([...this.#unwanted].filter((number) => this.#isPrepared(number)));
     this.#unwanted.clear();
   }

@@ -244,7 +244,7 @@ export class SqliteStorage implements Storage {
     try {
       this.#guarded(() => this.#builder.abandon());
     } catch (error) {
-      if (!(error instanceof DfdbError)) throw error; // the next slice tries again
+      if (!(error instanceof DfdbError)) throw error; // the next slice or write tries again
     }
   }
 
@@ -302,6 +302,7 @@ export class SqliteStorage implements Storage {
     this.#notExchanging();
     assert(!this.#writing, "one write transaction at a time");
     assert(this.#reading === 0, "no write inside a read");
+    if (this.#builder.hasUnwanted) this.#guarded(() => this.#builder.abandon());
     return new Draft(this.#parts.state);
   }
 
