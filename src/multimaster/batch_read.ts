@@ -34,7 +34,7 @@ export interface ReceivedKey {
   readonly id: DocumentId;
   /** Empty where `fault` says something. */
   readonly versions: readonly ReceivedVersion[];
-  /** Hash of what the sender shows of these versions; null: a conflict; undefined: it does not say. */
+  /** Hash of what the sender shows of these versions, as it was told last; null: a conflict; undefined: it does not say. */
   readonly shown: Uint8Array | null | undefined;
   /** The text of each version as it came. */
   readonly elements: readonly Uint8Array[];
@@ -91,11 +91,14 @@ export function* readBatch(
     }
     const place = `${collectionKey(name)}/${id}`;
     let key = keys.get(place);
+    const shown = shownOf(members, number - 1);
     if (key === undefined) {
       const fault = keyFault(name, id);
-      const shown = shownOf(members, number - 1);
       key = { text, name, id: id as DocumentId, versions: [], shown, elements: [], fault };
       keys.set(place, key);
+    } else if (shown !== undefined) {
+      // A key that changed while the batch was read may be in it twice: only what was said of the later set is of all versions together.
+      key.shown = shown;
     }
     key.elements.push(element);
     const version = versionOf(members, body, documents, number - 1);
@@ -166,7 +169,7 @@ function keyFault(name: string, id: string): string | null {
   }
 }
 
-/** Of the first version of a key. */
+/** Told with the first version of a set of several. */
 function shownOf(members: Members, number: number): Uint8Array | null | undefined {
   const shown = members[metadata.shown];
   if (shown === undefined || shown === null) return shown;

@@ -3,6 +3,7 @@ import { assert } from "../base/assert.ts";
 import type { Seq } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import { contentHash } from "../document/judge.ts";
+import { collectionKey } from "../document/names.ts";
 import type { RunTree } from "../document/run_tree.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { ChangedPage, ChangePlace, KeyVersions, VersionView } from "../storage/versions.ts";
@@ -24,6 +25,7 @@ export interface Reading {
 }
 
 export interface ReadVersions {
+  /** Each once, as the last slice that met it saw it; in the order of their changes. */
   readonly keys: readonly SentKey[];
   /** Has all their runs; null: there are none. */
   readonly tree: RunTree | null;
@@ -51,9 +53,15 @@ export function* readVersions(storage: Storage, reading: Reading): Generator<voi
   return collected.result(storage);
 }
 
+interface Found {
+  readonly key: SentKey;
+  readonly size: number;
+}
+
 class Collected {
   readonly #reading: Reading;
-  readonly #keys: SentKey[] = [];
+  /** By collection and id: a key that changes between two slices is met in both. */
+  readonly #keys = new Map<string, Found>();
   #bytes = 0;
   #skipped = 0;
   #tree: RunTree | null = null;
@@ -72,22 +80,25 @@ class Collected {
     const { items, bytes, sending, sha256 } = this.#reading, { log } = storage;
     this.#tree = versions.tree;
     // Where few are wanted most of a page would be read for nothing.
-    const keysMax = Math.min(limits.masterSliceKeys, Math.max(32, items - this.#keys.length));
+    const keysMax = Math.min(limits.masterSliceKeys, Math.max(32, items - this.#keys.size));
     const bytesMax = Math.min(limits.masterSliceBytes, bytes);
     let page: ChangedPage = versions.changedSince(this.#after, { keysMax, bytesMax }), taken = 0;
     for (const key of page.keys) {
-      if (!isToSend(versions.tree, key, sending)) this.#skipped += key.versions.length;
-      else {
-        const size = sizeOf(key);
-        if (this.#keys.length >= items || (this.#keys.length > 0 && this.#bytes + size > bytes)) break;
-        const { name, id, change } = key;
-        this.#keys.push({
-          name,
-          id,
-          change: placeAt(log, change),
-          versions: key.versions,
-          shown: shownHash(key, sha256),
-        });
+      const { name, id, change } = key, place = `${collectionKey(name)}/${id}`;
+      if (!isToSend(versions.tree, key, sending)) {
+        this.#skipped += key.versions.length;
+        this.#drop(place);
+      } else {
+        const size = sizeOf(key), before = this.#keys.get(place);
+        const others = this.#keys.size - (before === undefined ? 0 : 1);
+        const taking = this.#bytes - (before?.size ?? 0) + size;
+        if (others >= items || (others > 0 && taking > bytes)) break;
+        this.#drop(place);
+        const sent = {
+          ...{ name, id, change: placeAt(log, change) },
+          ...{ versions: key.versions, shown: shownHash(key, sha256) },
+        };
+        this.#keys.set(place, { key: sent, size });
         this.#bytes += size;
       }
       taken++;
@@ -105,12 +116,20 @@ class Collected {
     this.#next = page.next;
     if (page.next === null) return false;
     this.#after = page.next;
-    return !full && this.#keys.length < items && this.#bytes < bytes;
+    return !full && this.#keys.size < items && this.#bytes < bytes;
+  }
+
+  /** What a slice before saw of it: together with what it holds now it would be a set that was never shown so. */
+  #drop(place: string): void {
+    const before = this.#keys.get(place);
+    if (before === undefined) return;
+    this.#keys.delete(place);
+    this.#bytes -= before.size;
   }
 
   result({ log }: Storage): ReadVersions {
     return {
-      keys: this.#keys,
+      keys: [...this.#keys.values()].map(({ key }) => key),
       tree: this.#tree,
       skipped: this.#skipped,
       // What the last page did not show any more had been superseded by then.

@@ -230,6 +230,17 @@ test("versions of one key are one key, wherever they stand and however its colle
   );
 });
 
+test("of a set that is sent anew, what is shown of it is what was said last", () => {
+  const a = version(runA, 5, '{"a":1}'), b = version(runB, 9, '{"b":1}'), later = version(runB, 10, "{}");
+  const one = new Uint8Array(32).fill(1), two = new Uint8Array(32).fill(2);
+  const shown = (...sets: SentKey[]) => only(read(write(...sets))).shown;
+  const before = sent("orders", "1", [a, b], one);
+  assert.deepEqual(shown(before, sent("Orders", "1", [a, later], two)), two);
+  assert.equal(shown(before, sent("orders", "1", [a, later], null)), null);
+  assert.deepEqual(shown(before, sent("orders", "1", [later])), one, "of one version nothing is said");
+  assert.deepEqual(shown(sent("orders", "1", [a]), before), one);
+});
+
 test("the cursor of a hand-made batch is the @etag of its last element", () => {
   const cursor = cursorText({ ...place, asOf: place });
   const etag = (...etags: unknown[]) =>
