@@ -25,8 +25,8 @@ export interface MastersRestParts {
 const boundMs = 180_000;
 /** And within which masters that have nothing to send must be quiet. */
 const quietBoundMs = 120_000, quietMs = 10_000;
-/** A destination with more failures in a row than this is not tried in each pass. */
-const triedAlways = 10;
+/** Within which a site that commits nothing tries all its destinations; clocks drift. */
+const passMs = (): number => 1.03 * limits.masterQuietMs + 10_000;
 
 /** Resolves when all are up, equal within their sites, told what they should do, and have had the time for one pass to everybody. */
 export async function mastersRest(parts: MastersRestParts): Promise<void> {
@@ -47,7 +47,9 @@ export async function mastersRest(parts: MastersRestParts): Promise<void> {
   for (const master of masters) await settled(parts, master, () => equal(master.cluster));
   // What was on its way for long may have come since.
   for (const master of masters) await told(parts, master);
-  await allTried(parts);
+  // Whoever failed often is tried again in the pass after five quiet minutes.
+  await world.pass(passMs());
+  await allReached(parts);
   for (let round = 0; resolve && round < 2; round++) {
     for (const master of masters) {
       const answer = await asked(
@@ -58,41 +60,43 @@ export async function mastersRest(parts: MastersRestParts): Promise<void> {
         throw new Violation("operator", `resolve: ${answer?.status} ${answer?.text}`);
       }
     }
-    await quiet(parts);
+    await allReached(parts);
   }
   for (const master of masters) await settled(parts, master, () => equal(master.cluster));
 }
 
 /**
- * Five quiet minutes, after which whoever failed often is tried again; clocks drift. What came in meanwhile has begun them anew at that site: as many more then.
- * It came because somebody was reached, so that ends. Where each destination is tried in every pass there is nothing to wait for.
+ * Quiet, and nobody has a destination left that failed and was not reached since. Whatever a site commits begins its five quiet minutes anew, also what another one sends to it
+ * in its own pass after them. Such a pass reaches all that its site had failed to reach: there are not more of them than sites.
  */
-async function allTried(parts: MastersRestParts): Promise<void> {
-  const { world, masters, operator } = parts;
-  for (let rounds = operator.edges.length + 2; rounds > 0; rounds--) {
-    const before = new Map(masters.map((master) => [master, endOf(master)]));
-    await world.pass(1.03 * limits.masterQuietMs + 10_000);
+async function allReached(parts: MastersRestParts): Promise<void> {
+  const { world, masters } = parts;
+  for (let passes = 0;; passes++) {
     await quiet(parts);
-    let late = false;
-    for (const master of masters.filter((one) => endOf(one) !== before.get(one))) {
-      late ||= await thinsOut(parts, master);
+    const failing = await failingAt(parts);
+    if (failing.length === 0) return;
+    if (passes === masters.length) {
+      throw new Violation(
+        "liveness",
+        `destinations are not reached after all is healed: ${failing.join("; ")}`,
+      );
     }
-    if (!late) return;
-    world.say(() => "not all were tried");
+    await world.pass(passMs());
   }
 }
 
-function endOf({ cluster: { leader } }: Master): string {
-  const last = leader.node?.storage.log.last;
-  return `${leader.name} ${last?.run} ${last?.seq}`;
-}
-
-/** Somebody to whom the site sends failed so often that it is not tried in each pass. */
-async function thinsOut({ world, operator }: MastersRestParts, master: Master): Promise<boolean> {
-  const answer = await asked(world, operator.ask(master, { method: "GET", path: "/replication/info" }));
-  if (answer?.status !== 200) throw new Violation("operator", `info: ${answer?.status} ${answer?.text}`);
-  const { Stats } = JSON.parse(answer.text) as { Stats: readonly { FailureCount: number }[] };
-  return Stats.some(({ FailureCount }) => FailureCount > triedAlways);
+async function failingAt({ world, masters, operator }: MastersRestParts): Promise<readonly string[]> {
+  const failing: string[] = [];
+  for (const master of masters) {
+    const answer = await asked(world, operator.ask(master, { method: "GET", path: "/replication/info" }));
+    const { Stats } = JSON.parse(answer?.text ?? "") as {
+      Stats: readonly { Url: string; FailureCount: number; LastError: string | null }[];
+    };
+    for (const { Url, FailureCount, LastError } of Stats) {
+      if (FailureCount > 0) failing.push(`${master.site.name} to ${Url}: ${FailureCount}, ${LastError}`);
+    }
+  }
+  return failing;
 }
 
 /** Nothing is written any more for some seconds. */
