@@ -31,7 +31,7 @@ export const etcdFaults = {
   },
 
   etcdStall({ etcd, draw }: EtcdFaultParts): boolean {
-    etcd.process?.work(draw.pick([100, 1_000, 5_000, 20_000]) * draw.float());
+    etcd.process?.stall(draw.pick([100, 1_000, 5_000, 20_000]) * draw.float());
     return etcd.process !== null;
   },
 

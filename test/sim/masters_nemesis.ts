@@ -139,7 +139,7 @@ export class MastersNemesis {
         };
         return true;
       case "stall":
-        machine?.process?.work(draw.pick([60, 400, 3_000]) * draw.float());
+        machine?.process?.stall(draw.pick([60, 400, 3_000]) * draw.float());
         return machine !== null;
       case "cutLink":
       case "slowLink":

@@ -205,7 +205,7 @@ export class Nemesis {
   #stall(machine: Machine, ms: number): void {
     const { troubles, world } = this.#parts, { process } = machine;
     if (process === null) return;
-    process.work(ms);
+    process.stall(ms);
     // It comes after those before it.
     troubles.at(machine.name, "a stall of", process.busyUntil - world.now);
   }

@@ -66,6 +66,8 @@ export class SimProcess implements Owner {
   readonly runtime: Runtime;
   alive = true;
   busyUntil = 0;
+  /** How long the world has held its thread in all, ms: no work of its own. */
+  stalledMs = 0;
   /** True once it asked for its own end. */
   exited: number | null = null;
   readonly #world: World;
@@ -106,6 +108,12 @@ export class SimProcess implements Owner {
   /** Its thread does nothing else for so long. */
   work(ms: number): void {
     this.busyUntil = this.now + ms;
+  }
+
+  /** The world holds its thread for so long, after what holds it already. */
+  stall(ms: number): void {
+    this.work(ms);
+    this.stalledMs += ms;
   }
 
   /** `run` is called when the process dies. */
