@@ -26,6 +26,10 @@ import { World } from "./world.ts";
 
 /** Nobody has anything to say to anybody for so long, ms: two passes by timer. */
 const idleMs = 660_000;
+/** What a machine does meanwhile by its timers and for its followers are fewer events. */
+const idleEvents = 10_000;
+/** Requests of a sender to one destination: in each pass where it stands, by a follower or two. */
+const idleRequests = 8;
 
 /** Never rejects: what goes wrong is the result's violation. */
 export async function runMasters(seed: number, options: RunOptions): Promise<SeedResult> {
@@ -36,7 +40,6 @@ export async function runMasters(seed: number, options: RunOptions): Promise<See
   const hash = options.hash ? new StepHash() : null, { trace } = options;
   world.trace = trace;
   world.timersFirst = swarm.machine.timersFirst;
-  world.eventsMax = 150_000;
   const undoLimits = applyLimits(swarm.machine.limits);
   const takeOut = plants[options.plant ?? ""]?.plant() ?? (() => {});
   const tracked = trackConnections(world), run = new MastersRun(world, swarm, root, hash);
@@ -236,10 +239,18 @@ class MastersRun {
 
   /** Nobody writes, and no batch goes anywhere. */
   async #idle(): Promise<void> {
-    const before = await this.#stands();
-    await this.#world.pass(idleMs);
-    const now = await this.#stands();
+    const { figures } = this.#network, world = this.#world, before = await this.#stands();
+    const { requests } = figures, { edges } = this.#operator;
+    world.allow(idleEvents * this.#masters.reduce((sum, { cluster }) => sum + cluster.machines.length, 0));
+    await world.pass(idleMs);
+    const asked = figures.requests - requests, now = await this.#stands();
     if (before !== now) throw new Violation("idle", `${before} became ${now} while nobody wrote`);
+    if (asked > idleRequests * edges.length + this.#masters.length ** 2) {
+      throw new Violation(
+        "idle",
+        `${asked} requests between masters of ${edges.length} ways while nobody wrote`,
+      );
+    }
   }
 
   async #stands(): Promise<string> {

@@ -127,6 +127,11 @@ export class World {
     return true;
   }
 
+  /** From now on so many events, and no end, are a violation. */
+  allow(events: number): void {
+    this.eventsMax = this.#events + events;
+  }
+
   /** Lets virtual time pass. */
   async pass(ms: number): Promise<void> {
     await this.until(() => false, ms);
