@@ -72,7 +72,7 @@ export function* readBatch(
   documents: DocumentLimits,
 ): Generator<void, ReceivedBatch, void> {
   const keys = new Map<string, Building>(), runs: RunNode[] = [], slice = new Slice();
-  let ignored = 0, number = 0, cursor: Cursor | null = null;
+  let ignored = 0, number = 0, etag: unknown;
   for (const element of arrayElements(bytes, { bulkDocumentsMax: limits.bulkDocumentsMaxDefault })) {
     // Each of the passes over a large one has its turn.
     const large = element.length >= limits.sliceBytes;
@@ -80,8 +80,7 @@ export function* readBatch(
     const { metadata: sent, body } = splitElement(element, number);
     if (large) yield;
     const members = yield* membersOf(sent, number, runs), text = textOf(members, metadata.id, number);
-    const etag = optional(members, metadata.etag, "string", number);
-    cursor = cursorOrNull(etag);
+    etag = optional(members, metadata.etag, "string", number);
     number++;
     if (slice.full(element.length)) yield;
     const { name, id } = parseKey(text);
@@ -106,7 +105,7 @@ export function* readBatch(
     else key.versions.push(version);
   }
   for (const key of keys.values()) if (key.fault !== null) key.versions = [];
-  return { runs, keys: [...keys.values()], cursor, ignored };
+  return { runs, keys: [...keys.values()], cursor: cursorOrNull(etag), ignored };
 }
 
 /** Each value parsed, but the runs, which are added to `runs`. */

@@ -55,7 +55,7 @@ export function parseCursor(text: string): Cursor {
 
 /** Null: it is no cursor. */
 export function cursorOrNull(text: unknown): Cursor | null {
-  if (typeof text !== "string") return null;
+  if (typeof text !== "string" || !text.includes("@")) return null;
   try {
     return parseCursor(text);
   } catch (thrown) {
