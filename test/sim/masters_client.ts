@@ -68,7 +68,9 @@ export class MastersClient {
   async run(): Promise<void> {
     this.running = true;
     while (!this.#stopped) {
-      await this.#world.after(this.#draw.between(0, 2 * this.#swarm.thinkMs));
+      // Some in quick succession, for batches and commits of several.
+      const quick = this.#draw.flip(0.4), mean = quick ? 5 : this.#swarm.thinkMs / 0.6;
+      await this.#world.after(this.#draw.between(0, 2 * mean));
       if (!this.#stopped) await this.#one();
     }
     this.running = false;

@@ -5,6 +5,7 @@ import type { Cluster, Machine } from "./cluster.ts";
 import type { MastersClient } from "./masters_client.ts";
 import type { MastersNemesis } from "./masters_nemesis.ts";
 import type { Master, MastersOperator } from "./masters_site.ts";
+import { applyLimits } from "./small_limits.ts";
 import { Violation } from "./types.ts";
 import type { World } from "./world.ts";
 
@@ -19,6 +20,10 @@ export interface MastersRestParts {
   /** What is shown depends on when it was judged: conflicts are to be resolved anew. */
   readonly resolve: boolean;
   readonly mayLose: (site: string) => void;
+  /** Something was done at a site that may lose answered writes. */
+  readonly someLost: () => boolean;
+  /** What comes next gets a limit of its own for its events. */
+  readonly allow: () => void;
 }
 
 /** Virtual time within which a site must be one again, ms. */
@@ -32,7 +37,8 @@ const passMs = (): number => 1.03 * limits.masterQuietMs + 10_000;
 export async function mastersRest(parts: MastersRestParts): Promise<void> {
   const { world, masters, operator, nemesis, clients, resolve } = parts;
   // What was lost is written over by those who go on.
-  if (world.chance("masters rest").flip(0.5)) { for (const client of clients) client.stop(); }
+  const goOn = world.chance("masters rest").flip(parts.someLost() ? 0.5 : 0.2);
+  if (!goOn) { for (const client of clients) client.stop(); }
   await reached(world, "operations end", () => !parts.operating());
   nemesis.stop();
   const stays = ({ node, stopping, failing }: Machine): boolean => node !== null && !stopping && !failing;
@@ -41,13 +47,16 @@ export async function mastersRest(parts: MastersRestParts): Promise<void> {
     masters.every(({ cluster }) => cluster.machines.every(stays)));
   for (const master of masters) await settled(parts, master, () => true);
   for (const master of masters) await told(parts, master);
-  await world.pass(2_000);
+  await world.pass(500);
   for (const client of clients) client.stop();
   await reached(world, "all clients are answered", () => clients.every(({ running }) => !running));
   for (const master of masters) await settled(parts, master, () => equal(master.cluster));
   // What was on its way for long may have come since.
   for (const master of masters) await told(parts, master);
-  // Whoever failed often is tried again in the pass after five quiet minutes.
+  // Nothing is written from here on that could be trimmed: looking for it so often would be all that happens.
+  applyLimits({ trimAgeEveryMs: Math.max(limits.trimAgeEveryMs, 30_000) });
+  // Whoever failed often is tried again in the pass after a quiet time.
+  parts.allow();
   await world.pass(passMs());
   await allReached(parts);
   for (let round = 0; resolve && round < 2; round++) {
@@ -66,8 +75,8 @@ export async function mastersRest(parts: MastersRestParts): Promise<void> {
 }
 
 /**
- * Quiet, and nobody has a destination left that failed and was not reached since. Whatever a site commits begins its five quiet minutes anew, also what another one sends to it
- * in its own pass after them. Such a pass reaches all that its site had failed to reach: there are not more of them than sites.
+ * Quiet, and nobody has a destination left that failed and was not reached since. Whatever a site commits begins its quiet time anew, also what another one sends to it
+ * in its own pass after that. Such a pass reaches all that its site had failed to reach: there are not more of them than sites.
  */
 async function allReached(parts: MastersRestParts): Promise<void> {
   const { world, masters } = parts;
@@ -81,6 +90,7 @@ async function allReached(parts: MastersRestParts): Promise<void> {
         `destinations are not reached after all is healed: ${failing.join("; ")}`,
       );
     }
+    parts.allow();
     await world.pass(passMs());
   }
 }

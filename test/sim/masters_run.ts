@@ -1,6 +1,7 @@
 /** One world of masters from its seed to its end: trouble, then peace, then the reckoning, then idleness. */
 import { rmSync } from "node:fs";
 import { messageOf } from "../../src/base/errors.ts";
+import { limits } from "../../src/base/limits.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { type Acknowledged, MastersClient, type MastersClientWorld } from "./masters_client.ts";
 import { finalCheck } from "./masters_final_check.ts";
@@ -24,10 +25,10 @@ import { watchStorages } from "./storage_watch.ts";
 import { type Observed, Violation } from "./types.ts";
 import { World } from "./world.ts";
 
-/** Nobody has anything to say to anybody for so long, ms: two passes by timer. */
-const idleMs = 660_000;
-/** What a machine does meanwhile by its timers and for its followers are fewer events. */
-const idleEvents = 10_000;
+/** Nobody has anything to say to anybody for so many times the time of a pass by timer: two of them. */
+const idlePasses = 2.2;
+/** What a machine does by its timers and for its followers within two passes, and what a write makes at one site, are fewer events. */
+const machineEvents = 10_000, writeEvents = 200;
 /** Requests of a sender to one destination: in each pass where it stands, by a follower or two. */
 const idleRequests = 8;
 
@@ -142,6 +143,7 @@ class MastersRun {
     this.#nemesis.start();
     await world.pass(swarm.faultMs);
     world.say(() => "peace");
+    this.#allow();
     this.#peace = true;
     this.#nemesis.stop();
     this.#network.heal();
@@ -154,10 +156,18 @@ class MastersRun {
       clients: this.#clients,
       resolve: this.#mixed,
       mayLose: (site) => void this.#mayLose.add(site),
+      someLost: () => this.#mayLose.size > 0,
+      allow: () => this.#allow(),
     });
     world.say(() => "at rest");
     this.#final();
     await this.#idle();
+    // A stop at rest is the same in each world.
+    if (world.chance("masters stop").flip(0.3)) await this.#stop();
+  }
+
+  async #stop(): Promise<void> {
+    const world = this.#world;
     for (const { cluster } of this.#masters) {
       for (const machine of [...cluster.followers, cluster.leader]) {
         this.#nemesis.hold(machine, true);
@@ -237,12 +247,19 @@ class MastersRun {
     Object.assign(this.#ends, ends);
   }
 
+  /** What comes next has an end, in proportion to the world: who goes round in a circle is found by it. */
+  #allow(): void {
+    const machines = this.#masters.reduce((sum, { cluster }) => sum + cluster.machines.length, 0);
+    const writes = this.#acknowledged.length * this.#masters.length;
+    this.#world.allow(machineEvents * machines + writeEvents * writes);
+  }
+
   /** Nobody writes, and no batch goes anywhere. */
   async #idle(): Promise<void> {
     const { figures } = this.#network, world = this.#world, before = await this.#stands();
     const { requests } = figures, { edges } = this.#operator;
-    world.allow(idleEvents * this.#masters.reduce((sum, { cluster }) => sum + cluster.machines.length, 0));
-    await world.pass(idleMs);
+    this.#allow();
+    await world.pass(idlePasses * limits.masterQuietMs);
     const asked = figures.requests - requests, now = await this.#stands();
     if (before !== now) throw new Violation("idle", `${before} became ${now} while nobody wrote`);
     if (asked > idleRequests * edges.length + this.#masters.length ** 2) {

@@ -1,5 +1,5 @@
 /** What a seed makes of a world of masters. Its draws are streams of their own: the other worlds stay what they are. */
-import type { limits } from "../../src/base/limits.ts";
+import { limits } from "../../src/base/limits.ts";
 import type { Chance } from "./chance.ts";
 import { chance } from "./chance.ts";
 import { faultKinds, silenceSwarmOf, type Swarm } from "./swarm.ts";
@@ -82,6 +82,41 @@ export interface MastersSwarm {
   readonly machine: Swarm;
 }
 
+interface Size {
+  /** How many. */
+  readonly sites: readonly number[];
+  /** Share of the sites that have a follower. */
+  readonly followers: readonly number[];
+  readonly faultMs: readonly number[];
+  /** Faults in that time. */
+  readonly faults: readonly number[];
+  readonly clients: readonly number[];
+  /** About how many at most. */
+  readonly requests: number;
+  /** After so long without a commit a sender tries everybody; the time until nobody has anything to say follows from it. */
+  readonly quietMs: readonly number[];
+}
+
+const small: Size = {
+  sites: [2, 2, 2, 3, 3],
+  followers: [0, 0.3, 0.6],
+  faultMs: [1_000, 2_000, 4_000],
+  faults: [4, 6, 10],
+  clients: [1, 1, 2],
+  requests: 32,
+  quietMs: [10_000],
+};
+
+const large: Size = {
+  sites: [2, 3, 3, 4, 5],
+  followers: [0, 0.3, 0.7],
+  faultMs: [4_000, 8_000, 15_000],
+  faults: [2, 5, 10, 20],
+  clients: [1, 2, 2, 3],
+  requests: 200,
+  quietMs: [10_000, 10_000, limits.masterQuietMs],
+};
+
 const none = Object.fromEntries(faultKinds.map((kind) => [kind, 0])) as Swarm["faults"];
 
 /** Nothing of a promise is taken away by these. */
@@ -89,11 +124,13 @@ const losing: ReadonlySet<MasterFault> = new Set(["away", "failover", "restore"]
 
 export function mastersSwarmOf(seed: number): MastersSwarm {
   const draw = chance(seed, "masters"), basis = silenceSwarmOf(seed, true);
+  // Many small worlds find more than a few large ones in the same time.
+  const size = draw.flip(1 / 15) ? large : small;
   const purges = draw.flip(0.25), heartbeatMs = 2_000;
-  const sites = sitesOf(draw, purges ? 0 : draw.pick([0, 0.3, 0.7]), heartbeatMs);
+  const sites = sitesOf(draw, draw.pick(size.sites), purges ? 0 : draw.pick(size.followers), heartbeatMs);
   const several = sites.some(({ machines }) => machines.length > 1);
   const shape = draw.pick(["ring", "star", "mesh", "mesh", "mixed"] as const);
-  const faultMs = draw.pick([2_000, 4_000, 8_000, 15_000]);
+  const faultMs = draw.pick(size.faultMs), clients = draw.pick(size.clients);
   const names = sites.map(({ name }) => name);
   return {
     seed,
@@ -106,11 +143,11 @@ export function mastersSwarmOf(seed: number): MastersSwarm {
     ttl: draw.flip(0.15),
     requestMs: draw.pick([500, 500, 2_000]),
     faultMs,
-    everyMs: faultMs / draw.pick([2, 5, 10, 20]),
+    everyMs: faultMs / draw.pick(size.faults),
     faults: faultsOf(draw, purges, several),
-    clients: draw.pick([1, 2, 2, 3]),
+    clients,
     keys: draw.pick([1, 2, 4, 8, 30]),
-    thinkMs: draw.pick([20, 60, 200]),
+    thinkMs: Math.max(draw.pick([20, 60, 200]), clients * faultMs / size.requests),
     link: basis.link,
     machine: {
       ...basis,
@@ -127,13 +164,22 @@ export function mastersSwarmOf(seed: number): MastersSwarm {
       feeds: 0,
       flipRate: 0,
       // Who has no follower asks nobody when it stood still.
-      limits: { ...limitsOf(draw, basis.limits), ...(several ? {} : { stallLookMs: 10_000 }) },
+      limits: {
+        ...limitsOf(draw, basis.limits),
+        ...(several ? {} : { stallLookMs: 10_000 }),
+        masterQuietMs: draw.pick(size.quietMs),
+      },
     },
   };
 }
 
-function sitesOf(draw: Chance, followers: number, heartbeatMs: number): readonly Site[] {
-  return Array.from({ length: draw.pick([2, 2, 3, 3, 4, 5]) }, (_, i): Site => {
+function sitesOf(
+  draw: Chance,
+  count: number,
+  followers: number,
+  heartbeatMs: number,
+): readonly Site[] {
+  return Array.from({ length: count }, (_, i): Site => {
     const name = "abcde"[i] as string, two = draw.flip(followers);
     const machines = two ? [`${name}1`, `${name}2`] : [`${name}1`];
     const silenceMs = two && draw.flip(0.4) ? heartbeatMs * draw.pick([2, 3]) : null;
@@ -166,7 +212,7 @@ export function someOf(draw: Chance): readonly string[] | null {
 
 function faultsOf(draw: Chance, purges: boolean, several: boolean): MastersSwarm["faults"] {
   const weight = (kind: MasterFault): number => {
-    const value = draw.pick([1, 1, 3]),
+    const value = draw.pick(losing.has(kind) ? [3] : [1, 1, 3]),
       on = draw.flip(kind === "policy" ? 0.2 : losing.has(kind) ? 0.5 : 0.4);
     if (kind === "purge" || kind === "fortnight") return purges ? 1 : 0;
     if (losing.has(kind) && purges) return 0;

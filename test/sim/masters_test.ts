@@ -12,7 +12,7 @@ import type { RunOptions } from "./run_seed.ts";
 const plain: RunOptions = { plant: null, hash: true, keep: false, trace: null };
 
 /** A ring in which tombstones are purged, a star of which sites go back to older files, a mesh in which some have followers. */
-const seeds = [698, 1111, 177];
+const seeds = [90, 423, 339];
 
 for (const seed of mine(seeds)) {
   test(`masters: world ${seed} ends well`, async () => {
@@ -23,7 +23,7 @@ for (const seed of mine(seeds)) {
 }
 
 test("masters: a seed says everything", async () => {
-  const [first, again] = [await runMasters(698, plain), await runMasters(698, plain)];
+  const [first, again] = [await runMasters(90, plain), await runMasters(90, plain)];
   assert.equal(first.violation, null);
   const ofMachine = { wallMs: 0, longestMs: 0, slowEvents: [] };
   assert.deepEqual({ ...again, ...ofMachine }, { ...first, ...ofMachine });
