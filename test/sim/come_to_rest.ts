@@ -203,9 +203,16 @@ function byLog({ machines }: Cluster): readonly Machine[] {
   return machines.toSorted((a, b) => rank(b) - rank(a));
 }
 
-/** A follower holds what its leader lacks, and the leader has gone on since. */
-function isAhead({ followers }: Cluster): boolean {
-  return followers.some(({ node }) => node?.replication.following?.status().state === "ahead");
+/**
+ * A follower holds what its leader lacks, and the leader has gone on since. A follower also stays `ahead` of one that leads no more until
+ * another takes it: the leader of now has nothing to give up for it then, and it may be one that nobody told of that leader.
+ */
+function isAhead({ followers, leader }: Cluster): boolean {
+  const refused = leader.node?.replication.server?.refused() ?? [];
+  return followers.some(({ node }) =>
+    node?.replication.following?.status().state === "ahead" &&
+    refused.some(({ nodeId, code }) => nodeId === node.nodeId && code === "ahead")
+  );
 }
 
 /** Lets the world go on until it is answered. */

@@ -16,6 +16,7 @@ const regressions: readonly (readonly [seed: number, what: string])[] = [
   [70_011_447, "a rescue file does not take the name of another one"],
   [70_020_345, "a process that was told to stop before the peace has ended before the reckoning"],
   [250_016_205, "a follower has the time that its snapshots take at the rate of the world"],
+  [290_001_074, "a follower that stays ahead of who leads no more is told of the leader by an operator"],
   [100_736, "a changed length in a frame's header is noticed"],
 ];
 
