@@ -14,6 +14,8 @@ export interface JobOptions {
   readonly flags: readonly string[];
   /** A violation does not end it. */
   readonly goOn: boolean;
+  /** Ends it early: the processes, too. */
+  readonly signal: AbortSignal;
   readonly onResult: (result: SeedResult) => void;
 }
 
@@ -25,15 +27,19 @@ const chunkSeeds = 250;
 
 /** Resolves with null, or with why it ended before: the first violation, or what a process printed before it died. */
 export async function runJobs(options: JobOptions): Promise<SeedResult | string | null> {
-  const { jobs } = options, children = new Set<ChildProcess>();
+  const { jobs, signal } = options, children = new Set<ChildProcess>();
   let next = options.seed, failure: SeedResult | string | null = null;
   const end = options.runs === null ? Number.POSITIVE_INFINITY : options.seed + options.runs;
   const more = (): boolean =>
-    failure === null && next < end && (options.untilMs === null || performance.now() < options.untilMs);
+    !signal.aborted && failure === null && next < end &&
+    (options.untilMs === null || performance.now() < options.untilMs);
   const fail = (why: SeedResult | string): void => {
     failure ??= why;
     for (const child of children) child.kill();
   };
+  signal.addEventListener("abort", () => {
+    for (const child of children) child.kill();
+  });
   const worker = async (): Promise<void> => {
     while (more()) {
       const from = next, runs = Math.min(chunkSeeds, Math.ceil((end - options.seed) / jobs), end - from);
@@ -42,7 +48,7 @@ export async function runJobs(options: JobOptions): Promise<SeedResult | string 
         options.onResult(result);
         if (result.violation !== null && !options.goOn) fail(result);
       });
-      if (problem !== null) fail(problem);
+      if (problem !== null && !signal.aborted) fail(problem);
     }
   };
   await Promise.all(Array.from({ length: jobs }, worker));

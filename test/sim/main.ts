@@ -97,7 +97,8 @@ async function table(): Promise<number> {
 
 async function many(): Promise<number> {
   const startedAt = performance.now(), sums = new Sums(), terminal = process.stdout.isTTY === true;
-  const failed: SeedResult[] = [];
+  const failed: SeedResult[] = [], interrupted = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => interrupted.abort());
   const minutes = values.minutes === undefined ? null : whole("minutes", values.minutes, 1);
   const failure = await runJobs({
     runtime: values.runtime as RuntimeName,
@@ -113,6 +114,7 @@ async function many(): Promise<number> {
       ...(values["go-on"] ? ["--go-on"] : []),
     ],
     goOn: values["go-on"],
+    signal: interrupted.signal,
     onResult(result) {
       sums.add(result);
       if (result.violation !== null) {
@@ -130,13 +132,14 @@ async function many(): Promise<number> {
   );
   for (const each of failed) console.log(`\n${describe(each)}`);
   if (typeof failure === "string") console.log(`\n${failure}`);
-  return failed.length === 0 && failure === null ? 0 : 1;
+  if (interrupted.signal.aborted) console.log("\ninterrupted: not all seeds were run");
+  return failed.length === 0 && failure === null && !interrupted.signal.aborted ? 0 : 1;
 }
 
 function describe(failure: SeedResult): string {
   const plant = values.plant === undefined ? "" : ` --plant ${values.plant}`;
   return `seed ${failure.seed}: ${failure.violation?.stack}\n\n` +
-    `again: npm run sim -- --seed ${failure.seed} --trace --runtime ${values.runtime}${plant}${
+    `again: npm run sim -- --seed ${failure.seed} --runs 1 --trace --runtime ${values.runtime}${plant}${
       masters ? " --masters" : ""
     }`;
 }
