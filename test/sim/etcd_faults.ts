@@ -58,10 +58,10 @@ export const etcdFaults = {
     const machines = draw.flip(0.1) ? parts.cluster.machines : [again ? parts.cluster.leader : oneOf(parts)];
     const lastMs = draw.pick([1, 3, 10]) * ttlMs;
     for (const link of machines.flatMap((machine) => linesOf(parts, machine, draw.flip(0.5), true))) {
-      const { delayMs } = link, end = troubles.at([link.from, link.to], "slow");
-      link.delayMs = { min: 0.8 * most, max: most };
+      const end = troubles.at([link.from, link.to], "slow");
+      const heal = link.slow({ delayMs: { min: 0.8 * most, max: most } });
       lasting(() => {
-        link.delayMs = delayMs;
+        heal();
         end();
       }, lastMs);
     }

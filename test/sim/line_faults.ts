@@ -17,11 +17,14 @@ export function cutLinks(links: readonly Link[], troubles: Troubles): () => void
 
 /** Few bytes at a time, or long under way. */
 export function slowLink(link: Link, draw: Chance, troubles: Troubles): () => void {
-  const { bytesPerMs, delayMs } = link, end = troubles.at([link.from, link.to], "slow");
-  if (draw.flip(0.5)) link.bytesPerMs = draw.pick([5, 50]);
-  else link.delayMs = { min: 100, max: draw.pick([500, 3_000]) };
+  const end = troubles.at([link.from, link.to], "slow");
+  const heal = link.slow(
+    draw.flip(0.5)
+      ? { bytesPerMs: draw.pick([5, 50]) }
+      : { delayMs: { min: 100, max: draw.pick([500, 3_000]) } },
+  );
   return () => {
-    Object.assign(link, { bytesPerMs, delayMs });
+    heal();
     end();
   };
 }

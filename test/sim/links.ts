@@ -5,20 +5,27 @@ import type { Cancel, Owner, World } from "./world.ts";
 /** Longest wait until what was held up by a cut is sent again after healing, ms. */
 const retryMsMax = 200;
 
+/** What a line is slow by. */
+export interface Slowness {
+  /** Time that a piece is under way, ms. */
+  readonly delayMs?: { readonly min: number; readonly max: number };
+  /** Bytes per ms of each connection; null: no limit. */
+  readonly bytesPerMs?: number | null;
+}
+
 /** One direction between two machines. Changes count for what is sent from then on; a cut counts at once. */
 export class Link {
   readonly from: string;
   readonly to: string;
-  /** Time that a piece is under way, ms. */
-  delayMs: { readonly min: number; readonly max: number } = { min: 0.1, max: 2 };
-  /** A slow line: bytes per ms of each connection; null: no limit. */
-  bytesPerMs: number | null = null;
   /** Chance that a piece arrives with one byte changed. */
   flipRate = 0;
   /** Chance that a piece arrives as several. */
   splitRate = 0;
   readonly #world: World;
   readonly #waiting = new Set<Lane>();
+  /** What it is slow by now, the latest last. */
+  readonly #slow = new Set<Slowness>();
+  #own: Required<Slowness> = { delayMs: { min: 0.1, max: 2 }, bytesPerMs: null };
   #cut = false;
   #lanes = 0;
 
@@ -27,6 +34,35 @@ export class Link {
     this.from = from;
     this.to = to;
     if (from === to) this.delayMs = { min: 0.015, max: 0.025 };
+  }
+
+  /** Time that a piece is under way, ms. Whoever sets it sets what it is while nothing makes it slow. */
+  get delayMs(): Required<Slowness>["delayMs"] {
+    return this.#now.delayMs;
+  }
+
+  set delayMs(delayMs: Required<Slowness>["delayMs"]) {
+    this.#own = { ...this.#own, delayMs };
+  }
+
+  /** Bytes per ms of each connection; null: no limit. Set as `delayMs` is. */
+  get bytesPerMs(): number | null {
+    return this.#now.bytesPerMs;
+  }
+
+  set bytesPerMs(bytesPerMs: number | null) {
+    this.#own = { ...this.#own, bytesPerMs };
+  }
+
+  /** Slow until what is returned is called, in whatever order several of them end. Of two that say the same thing the later one counts. */
+  slow(by: Slowness): () => void {
+    const one = { ...by };
+    this.#slow.add(one);
+    return () => void this.#slow.delete(one);
+  }
+
+  get #now(): Required<Slowness> {
+    return this.#slow.size === 0 ? this.#own : Object.assign({ ...this.#own }, ...this.#slow);
   }
 
   /** While it is true nothing gets through; what is sent waits, and is sent again some time after healing. */
