@@ -90,12 +90,13 @@ function runChunk(
       }
     });
     child.stderr.on("data", (chunk: Uint8Array) => errors = (errors + String(chunk)).slice(-20_000));
-    child.on("close", (code) => {
+    child.on("close", (code, signal) => {
       children.delete(child);
       clearTimeout(watch);
       if (stuck) return resolve(`seed ${seed + seen}: it does not end: nothing came in ${stuckMs / 1_000} s`);
-      const whole = seen === runs || code === null;
-      resolve(whole ? null : `seed ${seed + seen}: the process ended with ${code}\n${errors}`);
+      // Those that are ended because another one failed change nothing about that.
+      const whole = seen === runs;
+      resolve(whole ? null : `seed ${seed + seen}: the process ended with ${code ?? signal}\n${errors}`);
     });
   });
 }
