@@ -203,7 +203,7 @@ function* referrers(view: ReadView, { from, ref }: Incoming, id: DocumentId): Ge
   const doubtful = id.startsWith("{") || id.startsWith("[");
   const body = doubtful || ref.onDelete === "setNull" ? "d.body" : "NULL";
   const found = view.select(
-    `SELECT d.id, d.seq, ${body} FROM index_${index.number} AS i CROSS JOIN docs_${from.number} AS d ON d.row = i.row WHERE i.k1 = ?`,
+    `SELECT d.id, d.seq, ${body} FROM index_${index.number} AS i CROSS JOIN docs_${from.number} AS d ON d.row = i.row WHERE i.k1 = +?`,
     [id],
   );
   const names = new Set([ref.member]), seen = new Set<unknown>();

@@ -266,7 +266,7 @@ test("a lookup by a key reads no more than the index's row and the document", ()
   const { sql } = compiled("SELECT * FROM orders WHERE pnr = ?", db, ["A1"]);
   assert.equal(
     sql.replace(/_[0-9]+/g, "_N"),
-    "SELECT d.id, d.seq, d.body FROM index_N i CROSS JOIN docs_N d ON d.row = i.row WHERE i.k1 = ?1",
+    "SELECT d.id, d.seq, d.body FROM index_N i CROSS JOIN docs_N d ON d.row = i.row WHERE i.k1 = +?1",
   );
   const count = compiled("SELECT COUNT(*) FROM orders WHERE fare BETWEEN 2 AND 50", db);
   assert.doesNotMatch(count.sql, /docs_/);

@@ -69,7 +69,7 @@ export class UniqueKeys {
       ),
       id: this.#db.prepare(
         `SELECT o.id FROM ${sharing(index, `${docs} d`)} AND x.row <> d.row` +
-          ` CROSS JOIN ${docs} o ON o.row = x.row WHERE d.id = ? LIMIT 1`,
+          ` CROSS JOIN ${docs} o ON o.row = x.row WHERE d.id = +? LIMIT 1`,
       ),
     };
     this.#prepared.set(index, prepared);
