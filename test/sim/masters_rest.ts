@@ -45,13 +45,15 @@ export async function mastersRest(parts: MastersRestParts): Promise<void> {
   await reached(world, "all nodes are up", () =>
     operator.running().every(stays) &&
     masters.every(({ cluster }) => cluster.machines.every(stays)));
-  for (const master of masters) await settled(parts, master, () => true);
-  for (const master of masters) await told(parts, master);
+  const writable = (master: Master): Promise<void> => settled(parts, master, () => true);
+  for (const master of masters) await writable(master);
+  // A follower that holds more may have come to a leader only since, which waits for its operator's word then.
+  for (const master of masters) await told(parts, master, () => writable(master));
   await world.pass(500);
   for (const client of clients) client.stop();
   await reached(world, "all clients are answered", () => clients.every(({ running }) => !running));
   for (const master of masters) await settled(parts, master, () => equal(master.cluster));
-  // What was on its way for long may have come since.
+  // What was on its way for long may have come since. Followers have come: nobody is to need an operator's word any more.
   for (const master of masters) await told(parts, master);
   // Nothing is written from here on that could be trimmed: looking for it so often would be all that happens.
   applyLimits({ trimAgeEveryMs: Math.max(limits.trimAgeEveryMs, 30_000) });
@@ -124,12 +126,18 @@ async function quiet({ world, masters }: MastersRestParts): Promise<void> {
   }
 }
 
-async function told({ world, operator }: MastersRestParts, master: Master): Promise<void> {
+/** `refused`: what an operator does before he tries once more. */
+async function told(
+  { world, operator }: MastersRestParts,
+  master: Master,
+  refused: () => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
   const until = world.now + boundMs;
   while (!await asked(world, operator.ensure(master))) {
     if (world.now > until) {
       throw new Violation("liveness", `${master.site.name} takes no documents of an operator`);
     }
+    await refused();
     await world.pass(500);
   }
 }
