@@ -1,18 +1,8 @@
 /**
  * `npm run soak`: a mixed cluster under load, random nodes killed with SIGKILL and started again; a frozen follower;
  * minutes of bad connections; followers that were away; handovers and failovers in a row; partitions; masters, and one that was away.
- * Ends with exit 1 when a promise is broken.
- *
- *   npm run soak -- --kills 20 --seed 1 --documents 100000
- *   npm run soak -- --only chaos --minutes 5 --leader deno
- *   npm run soak -- --only away --gigabytes 1
- *   npm run soak -- --only handovers --handovers 200 --leader node
- *   npm run soak -- --only failovers --failovers 100      (failovers-async: without semi-synchronous replication)
- *   npm run soak -- --only partitions --partitions 60
- *   npm run soak -- --only masters --masters 2,5 --writes 100000
- *   npm run soak -- --only away-master --changes 50000
+ * Ends with exit 1 when a promise is broken. `npm run soak -- --help` tells its parts.
  */
-import { parseArgs } from "node:util";
 import { prng } from "../../src/base/prng.ts";
 import { runtimeNames } from "../tool/node_process.ts";
 import { awayFollowers } from "./away.ts";
@@ -23,27 +13,12 @@ import { frozenFollower } from "./frozen_follower.ts";
 import { handovers } from "./handovers.ts";
 import { awayMaster, masterSoak } from "./master_soak.ts";
 import { partitions } from "./partitions.ts";
+import type { SoakPart } from "./soak_options.ts";
+import { readSoakOptions } from "./soak_options.ts";
 import { writers } from "./writers.ts";
 
-const { values } = parseArgs({
-  options: {
-    kills: { type: "string", default: "20" },
-    seed: { type: "string", default: String(Date.now() % 1_000_000) },
-    documents: { type: "string", default: "100000" },
-    leader: { type: "string", default: "node" },
-    minutes: { type: "string", default: "5" },
-    gigabytes: { type: "string", default: "1" },
-    handovers: { type: "string", default: "200" },
-    failovers: { type: "string", default: "100" },
-    partitions: { type: "string", default: "60" },
-    masters: { type: "string", default: "2,5" },
-    writes: { type: "string", default: "100000" },
-    changes: { type: "string", default: "50000" },
-    only: { type: "string", default: "all" },
-  },
-});
-
-const runtime = runtimeNames.find((name) => name === values.leader) ?? "node";
+const options = readSoakOptions(process.argv);
+const { leader: runtime, seed } = options;
 
 /** True when every promise held. */
 async function kills(count: number, seed: number): Promise<boolean> {
@@ -79,30 +54,25 @@ async function kills(count: number, seed: number): Promise<boolean> {
   return broken.length === 0 && equal && codes.every((code) => code === 0);
 }
 
-const seed = Number(values.seed);
 console.log(`seed ${seed}`);
 let good = true;
-const parts: Record<string, () => Promise<boolean>> = {
-  kills: () => kills(Number(values.kills), seed),
-  frozen: () => frozenFollower(Number(values.documents)),
-  chaos: () => chaos({ leader: runtime, minutes: Number(values.minutes), seed }),
-  away: () => awayFollowers(runtime, Number(values.gigabytes)),
-  handovers: () => handovers(Number(values.handovers), runtime),
-  failovers: () => failovers({ count: Number(values.failovers), sync: true }),
-  partitions: () => partitions(Number(values.partitions), seed),
+const parts: Readonly<Record<SoakPart, () => Promise<boolean>>> = {
+  kills: () => kills(options.kills, seed),
+  frozen: () => frozenFollower(options.documents),
+  chaos: () => chaos({ leader: runtime, minutes: options.minutes, seed }),
+  away: () => awayFollowers(runtime, options.gigabytes),
+  handovers: () => handovers(options.handovers, runtime),
+  failovers: () => failovers({ count: options.failovers, sync: true }),
+  "failovers-async": () => failovers({ count: options.failovers, sync: false }),
+  partitions: () => partitions(options.partitions, seed),
   masters: async () => {
-    const plan = { first: runtime, writes: Number(values.writes), seed };
+    const plan = { first: runtime, writes: options.writes, seed };
     let held = true;
-    for (const masters of values.masters.split(",").map(Number)) {
-      held = await masterSoak({ ...plan, masters }) && held;
-    }
+    for (const masters of options.masters) held = await masterSoak({ ...plan, masters }) && held;
     return held;
   },
-  "away-master": () => awayMaster(runtime, Number(values.changes)),
-  "failovers-async": () => failovers({ count: Number(values.failovers), sync: false }),
+  "away-master": () => awayMaster(runtime, options.changes),
 };
-for (const [name, part] of Object.entries(parts)) {
-  if (values.only === "all" || values.only === name) good = await part() && good;
-}
+for (const name of options.parts) good = await parts[name]() && good;
 console.log(good ? "every promise held" : "FAILED");
 process.exit(good ? 0 : 1);
