@@ -6,13 +6,14 @@ import { DfdbError } from "../base/errors.ts";
 import type { DocumentId } from "../base/ids.ts";
 import { documentIdOf, seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
+import type { DocumentValue } from "../document/document_value.ts";
 import type { Condition } from "../query/ast.ts";
 import type { QueryCatalog } from "../query/catalog.ts";
 import { placedIn } from "../query/catalog.ts";
 import type { Inputs, QueryParameters } from "../query/compile_slots.ts";
 import type { Clock } from "../runtime/runtime.ts";
 import type { ReadView, SqlValue, Storage } from "../storage/storage.ts";
-import { streamedAnswer, wholeAnswer } from "./query_answers.ts";
+import { streamedAnswer, valuesAnswer, wholeAnswer } from "./query_answers.ts";
 import { Deadline } from "./query_deadline.ts";
 import type { ThreadChunk } from "./query_messages.ts";
 import type { Reading } from "./query_reading.ts";
@@ -39,6 +40,16 @@ export interface QueriesOptions {
 }
 
 type Cells = readonly SqlValue[];
+
+interface ReadTexts {
+  readonly plan: string;
+  readonly rows: readonly string[];
+}
+
+interface ReadValues {
+  readonly plan: string;
+  readonly values: readonly DocumentValue[];
+}
 
 /** Compilations for one statement while collections and indexes change under it. */
 const attemptsMax = 3;
@@ -69,7 +80,9 @@ class StatementQueries implements Queries {
       const inputs = new StatementInputs(this.#options, options.parameters ?? noParameters);
       if (known.statement.kind !== "select") return await this.#write(sql, known, inputs, options);
       const rowsMax = options.rowsMax ?? limits.queryRowsMaxDefault;
-      const found = this.#options.storage.read((view) => this.#begin(view, known, inputs));
+      const wanted = options.values ? rowsMax : 0;
+      const found = this.#options.storage.read((view) => this.#begin(view, known, inputs, wanted));
+      if ("values" in found) return valuesAnswer(found.plan, found.values);
       if ("rows" in found) return wholeAnswer(found.plan, found.rows, rowsMax);
       return await this.#stream(known, found, inputs, options, rowsMax);
     } catch (thrown) {
@@ -83,15 +96,21 @@ class StatementQueries implements Queries {
     await this.#options.threads.close();
   }
 
-  /** All rows, or what is to be read in a thread. */
+  /** All rows, as values where they are documents and `valuesMax` at most, or what is to be read in a thread. */
   #begin(
     view: ReadView,
     known: KnownStatement,
     inputs: Inputs,
-  ): { readonly plan: string; readonly rows: readonly string[] } | Prepared {
+    valuesMax: number,
+  ): ReadTexts | ReadValues | Prepared {
     const prepared = this.#statements.select(view, known, inputs.parameters);
     if (prepared.kind === "count") {
       return { plan: prepared.plan, rows: [countRow(view, prepared)] };
+    }
+    if (valuesMax > 0 && prepared.value !== null) {
+      const values = readAtOnce(view, prepared, inputs, prepared.value, (_, cells) => bodyChars(cells));
+      if (values === null) return prepared;
+      if (values.length <= valuesMax) return { plan: prepared.plan ?? "", values };
     }
     const rows = readAtOnce(view, prepared, inputs, prepared.write, (text) => text.length);
     return rows === null ? prepared : { plan: prepared.plan ?? "", rows };
@@ -228,7 +247,7 @@ function readAtOnce<Row>(
   prepared: Prepared,
   inputs: Inputs,
   rowOf: (cells: Cells) => Row,
-  charsOf: (row: Row) => number,
+  charsOf: (row: Row, cells: Cells) => number,
 ): Row[] | null {
   if (prepared.atOnce === false || prepared.large) return null;
   const { sql, values: valuesOf, stepwise } = prepared.compiled, values = valuesOf(inputs);
@@ -246,10 +265,13 @@ function readAtOnce<Row>(
     }
     const row = rowOf(cells);
     rows.push(row);
-    chars += charsOf(row);
+    chars += charsOf(row, cells);
   }
   return rows;
 }
+
+/** Of a row of a document: id, seq, body. */
+const bodyChars = (cells: Cells): number => (cells[2] as string).length;
 
 /** Columns of a compiled statement of kind `matches`. */
 function matchOf([, id, seq, body]: Cells): QueryMatch {

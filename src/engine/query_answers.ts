@@ -1,5 +1,6 @@
 /** The answers of statements that read. */
 import { DfdbError } from "../base/errors.ts";
+import type { DocumentValue } from "../document/document_value.ts";
 import type { QueryAnswer } from "./query_types.ts";
 
 type Rows = readonly string[];
@@ -13,8 +14,14 @@ export function wholeAnswer(plan: string, rows: Rows, rowsMax: number): QueryAns
     message: null,
     position: null,
     whole,
+    values: null,
     rows: new GivenRows(rows, null, rowsMax),
   };
+}
+
+/** All rows are here already, as values. */
+export function valuesAnswer(plan: string, values: readonly DocumentValue[]): QueryAnswer {
+  return { ...wholeAnswer(plan, [], 0), whole: null, values };
 }
 
 /** The rest comes from `rest`, whose `return` leaves it. */
@@ -25,7 +32,7 @@ export function streamedAnswer(
   rowsMax: number,
 ): QueryAnswer {
   const rows = new GivenRows(first, rest, rowsMax);
-  return { plan, affected: 0, message: null, position: null, whole: null, rows };
+  return { plan, affected: 0, message: null, position: null, whole: null, values: null, rows };
 }
 
 /** Gives `rowsMax` rows at most, then rejects with `payload_too_large` if there are more. */

@@ -1,6 +1,7 @@
 /** Statements as they are carried out: parsed and compiled once, while the collections and indexes stay as they are. */
 import { assert } from "../base/assert.ts";
 import { seqOf } from "../base/ids.ts";
+import type { DocumentValue } from "../document/document_value.ts";
 import type { Condition, Select, Statement } from "../query/ast.ts";
 import type { QueryCatalog } from "../query/catalog.ts";
 import type { CompiledCount, CompiledMatches, CompiledRows } from "../query/compile.ts";
@@ -9,7 +10,7 @@ import { signatureOf } from "../query/compile_constants.ts";
 import type { QueryParameters } from "../query/compile_slots.ts";
 import { parse } from "../query/parse.ts";
 import { countPlanName, planName } from "../query/plan_name.ts";
-import { rowWriter } from "../query/result_rows.ts";
+import { rowWriter, valueReader } from "../query/result_rows.ts";
 import { isStepwise } from "../query/stepwise.ts";
 import { etagText } from "../storage/position_text.ts";
 import type { CollectionInfo, IndexInfo, ReadView, SqlValue, Storage } from "../storage/storage.ts";
@@ -43,6 +44,8 @@ export interface Prepared {
   readonly tables: StatementTables;
   /** JSON text of a row; of a statement of kind `rows`. */
   readonly write: (cells: readonly SqlValue[]) => string;
+  /** The same as a value; null: what a row is has to be parsed. */
+  readonly value: ((cells: readonly SqlValue[]) => DocumentValue) | null;
   /** Null: not known yet. */
   plan: string | null;
   /** It may be read in this thread, a part at least. Null: not known yet. */
@@ -115,15 +118,14 @@ export class Statements {
   }
 
   #prepared({ version }: ReadView, compiled: CompiledRows | CompiledMatches, catalog: SeenCatalog): Prepared {
-    const { log } = this.#storage;
+    const { log } = this.#storage, etag = (seq: number): string => etagText(log.terms, seqOf(seq));
     return {
       kind: compiled.kind,
       version,
       compiled,
       tables: catalog.tablesIn(compiled.sql),
-      write: compiled.kind === "rows"
-        ? rowWriter(compiled.shape, (seq) => etagText(log.terms, seqOf(seq)))
-        : () => "",
+      write: compiled.kind === "rows" ? rowWriter(compiled.shape, etag) : () => "",
+      value: compiled.kind === "rows" ? valueReader(compiled.shape, etag) : null,
       plan: null,
       atOnce: compiled.stepwise === null ? false : null,
       large: false,

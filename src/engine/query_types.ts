@@ -1,5 +1,6 @@
 /** What a statement of the query language comes to: declared for HTTP, the command line and embedding alike. */
 import type { DocumentId, Seq } from "../base/ids.ts";
+import type { DocumentValue } from "../document/document_value.ts";
 import type { Operation } from "../document/operation.ts";
 import type { Condition, Select, Statement } from "../query/ast.ts";
 import type { QueryCatalog } from "../query/catalog.ts";
@@ -19,6 +20,8 @@ export interface QueryOptions {
   readonly signal?: AbortSignal | (() => AbortSignal);
   /** Statements that write are refused with `forbidden`. Default: false. */
   readonly readOnly?: boolean;
+  /** Documents that are read at once are wanted as {@linkcode QueryAnswer.values}. Default: false. */
+  readonly values?: boolean;
   /** Carries out what a statement writes, for whom who asked wants an answer that is remembered. Default: it is only written. */
   readonly once?: SubmitOnce;
 }
@@ -43,6 +46,8 @@ export interface QueryAnswer {
   readonly position: Position | null;
   /** All rows, where they were read at once: then `rows` gives the same. Null: they come as they are read. */
   readonly whole: readonly string[] | null;
+  /** Where they were asked for, and where all rows are documents that were read at once: then `rows` gives nothing. */
+  readonly values: readonly DocumentValue[] | null;
   /**
    * JSON texts of the rows, in chunks as they come; to be read once, or left by `return`. Rejects with `query_timeout`, or with what
    * `signal` or `rowsMax` say. A statement that writes gives none.

@@ -156,7 +156,7 @@ interface Outcome {
 }
 
 function written({ plan = "", affected = 0, message, position }: Outcome): QueryAnswer {
-  return { plan, affected, message, position, whole: [], rows: noRows };
+  return { plan, affected, message, position, whole: [], values: null, rows: noRows };
 }
 
 const noRows: QueryAnswer["rows"] = {

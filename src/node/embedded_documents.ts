@@ -5,6 +5,8 @@ import type { DocumentId } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import { readPatch } from "../document/conditions.ts";
 import type { DocumentBody } from "../document/json_text.ts";
+import type { DocumentValue } from "../document/document_value.ts";
+import { documentValue } from "../document/document_value.ts";
 import { documentBody } from "../document/json_text.ts";
 import { collectionName, documentId, isReservedName } from "../document/names.ts";
 import { newDocumentIds } from "../document/new_id.ts";
@@ -20,16 +22,12 @@ import { conflictAt, InConflict } from "../engine/conflicts.ts";
 import { patchDocument } from "../engine/edits.ts";
 import type { TransactionOperation } from "../engine/transaction.ts";
 import { transaction } from "../engine/transaction.ts";
-import { documentText } from "../http/document_text.ts";
 import { etagText, positionText } from "../storage/position_text.ts";
 import type { StoredDocument } from "../storage/storage.ts";
 import type { NodeDatabase } from "./database.ts";
 
 /** A document as it is read. */
-export type DocumentRead = Readonly<Record<string, unknown>> & {
-  readonly _id: string;
-  readonly _etag: string;
-};
+export type DocumentRead = DocumentValue;
 
 /** What a write made. */
 export interface DocumentWritten {
@@ -167,8 +165,7 @@ export class Documents {
     const edit = { collection: name, id: wanted, conditions: [], patch, bytes: sent.length, documentBytes };
     const limits = { bytesMax: documentBytesMax, nestingMax };
     const { value } = await engine.submit(patchDocument(edit, this.#demanded(condition), limits));
-    const text = documentText(value, etagText(storage.log.terms, value.seq));
-    return JSON.parse(text) as DocumentRead;
+    return this.#read(value);
   }
 
   /** Rejects with `not_found` when there is none. */
@@ -241,9 +238,9 @@ export class Documents {
     return { _id: id, _etag: etagText(this.#database.storage.log.terms, seq), created };
   }
 
-  #read(document: StoredDocument): DocumentRead {
+  #read(document: Pick<StoredDocument, "id" | "seq" | "body">): DocumentRead {
     const etag = etagText(this.#database.storage.log.terms, document.seq);
-    return JSON.parse(documentText(document, etag)) as DocumentRead;
+    return documentValue(document.id, etag, document.body);
   }
 
   #sent(document: object): DocumentBody {

@@ -90,13 +90,14 @@ export class QueriedDocuments extends Documents {
   async queryAll(sql: string, params: QueryParams = [], options: QueryOptions = {}): Promise<readonly Row[]> {
     const answer = await this.#run(sql, params, options), rows: Row[] = [];
     // Most are there at once: a promise for each row would cost more than the row.
+    if (answer.values !== null) return answer.values;
     if (answer.whole !== null) return answer.whole.map((text) => JSON.parse(text) as Row);
     for await (const row of rowsOf(answer)) rows.push(row);
     return rows;
   }
 
   #run(sql: string, parameters: QueryParams, options: QueryOptions): Promise<QueryAnswer> {
-    return this.#database.queries.run(sql, { ...options, parameters });
+    return this.#database.queries.run(sql, { ...options, parameters, values: true });
   }
 
   /** Resolves when it is filled and durable. Rejects as `POST /index`: `conflict`, `duplicate_key`, `bad_request`, and as writes do. */
@@ -142,7 +143,8 @@ export class QueriedDocuments extends Documents {
   }
 }
 
-async function* rowsOf({ rows }: QueryAnswer): AsyncGenerator<Row, void, undefined> {
+async function* rowsOf({ rows, values }: QueryAnswer): AsyncGenerator<Row, void, undefined> {
+  if (values !== null) return yield* values;
   for await (const chunk of rows) {
     for (const text of chunk) yield JSON.parse(text) as Row;
   }

@@ -1,4 +1,6 @@
 /** From the columns of a row to the JSON text of a result. */
+import type { DocumentValue } from "../document/document_value.ts";
+import { documentValue } from "../document/document_value.ts";
 import type { SqlValue } from "./compile_slots.ts";
 
 /** How the columns of a compiled SELECT are to be read. */
@@ -30,6 +32,15 @@ export function rowWriter(shape: RowShape, etag: (seq: number) => string): (cell
     case "items":
       return itemsWriter(shape.withId, shape.items, etag);
   }
+}
+
+/** As {@linkcode rowWriter}, for who wants documents as values; null: the rows are something else. */
+export function valueReader(
+  shape: RowShape,
+  etag: (seq: number) => string,
+): ((cells: Cells) => DocumentValue) | null {
+  if (shape.kind !== "documents") return null;
+  return (cells) => documentValue(cells[0] as string, etag(Number(cells[1])), cells[2] as string);
 }
 
 /** The document as clients see it, from its stored body. */

@@ -50,6 +50,24 @@ test("query: rows as they come, parameters by place and by name, and what a stat
   });
 });
 
+test("few documents through an index are what they are when they are read one by one, and no more than asked for", async () => {
+  await withDatabase(async (db) => {
+    const given = Array.from({ length: 20 }, (_, n) => ({ _id: `o${n}`, n, of: { n }, k: n % 2 }));
+    await db.bulkInsert("orders", given);
+    await db.put("orders", "o3", JSON.parse('{"n":3,"k":1,"__proto__":{"x":1}}') as object);
+    await db.createIndex("orders", "k");
+    const sql = "SELECT * FROM orders WHERE k = ?", found = await db.queryAll(sql, [1]), one: unknown[] = [];
+    for await (const row of await db.query(sql, [1])) one.push(row);
+    assert.deepEqual(found, given.filter(({ k }) => k === 1).map(({ _id }) => db.get("orders", _id)));
+    assert.deepEqual(one, found);
+    assert.deepEqual(Object.keys(found[1]!), ["_id", "_etag", "n", "k", "__proto__"]);
+    await assert.rejects(db.queryAll(sql, [1], { rowsMax: 9 }), { code: "payload_too_large" });
+    assert.equal((await db.queryAll(sql, [1], { rowsMax: 10 })).length, 10);
+    const [renamed] = await db.queryAll("SELECT n AS m FROM orders WHERE k = ? LIMIT 1", [0]);
+    assert.deepEqual(renamed, { _id: "o0", m: 0 });
+  });
+});
+
 test("indexes are made, used, enforced and dropped", async () => {
   await withDatabase(async (db) => {
     await db.bulkInsert("orders", [{ _id: "a", n: 1, t: { x: "p" } }, { _id: "b", n: 2 }]);

@@ -428,7 +428,8 @@ it("the end: what runs and what waits is told, threads go", async (rig) => {
   await rig.queries.close();
   await told;
   assert.equal(
-    (await allRows({ plan: "", affected: 0, message: null, position: null, whole: null, rows })).rows.length,
+    (await allRows({ plan: "", affected: 0, message: null, position: null, whole: null, values: null, rows }))
+      .rows.length,
     5,
   );
   await assert.rejects(rig.queries.run("SELECT n FROM a LIMIT 5"), coded("closing"));

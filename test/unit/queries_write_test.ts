@@ -13,6 +13,7 @@ const answer: QueryAnswer = {
   message: "done",
   position: null,
   whole: [],
+  values: null,
   rows: {
     async *[Symbol.asyncIterator]() {},
   },
