@@ -1,6 +1,7 @@
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import type { RuntimeName } from "../tool/node_process.ts";
 import { runtimeNames } from "../tool/node_process.ts";
+import { positive, someOf } from "../tool/option_values.ts";
 
 export const rowNames = [
   "P1",
@@ -43,7 +44,12 @@ export function readOptions(argv: readonly string[]): BenchOptions {
     .addOption(
       new Option("--runtime <name>", "what to measure").choices(["all", ...runtimeNames]).default("all"),
     )
-    .option("--rows <names>", `of ${rowNames.join(",")}`, rowList, rowNames.filter((name) => name !== "P1b"))
+    .option(
+      "--rows <names>",
+      `of ${rowNames.join(",")}`,
+      someOf(rowNames, "row"),
+      rowNames.filter((name) => name !== "P1b"),
+    )
     .option("--seconds <number>", "length of each timed run", positive, 5)
     .option("--runs <number>", "runs of each row; the median counts", positive, 3)
     .option("--documents <number>", "documents of P4, P5, P6 and P13", positive, 200_000)
@@ -59,17 +65,4 @@ export function readOptions(argv: readonly string[]): BenchOptions {
 interface Parsed extends Omit<BenchOptions, "runtimes" | "json"> {
   readonly runtime: "all" | RuntimeName;
   readonly json?: string;
-}
-
-function rowList(text: string): RowName[] {
-  const names = text.split(",").map((name) => name.trim());
-  const unknown = names.find((name) => !rowNames.some((known) => known === name));
-  if (unknown !== undefined) throw new InvalidArgumentError(`There is no row "${unknown}".`);
-  return rowNames.filter((name) => names.includes(name));
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!(value > 0)) throw new InvalidArgumentError("A number above 0 is expected.");
-  return value;
 }
