@@ -202,6 +202,7 @@ function* referrers(view: ReadView, { from, ref }: Incoming, id: DocumentId): Ge
   // The key of an array or object is its text, which may look like an id.
   const doubtful = id.startsWith("{") || id.startsWith("[");
   const body = doubtful || ref.onDelete === "setNull" ? "d.body" : "NULL";
+  // `+?`: with a bare `?` SQLite from 3.54 on compiles a join anew for each value.
   const found = view.select(
     `SELECT d.id, d.seq, ${body} FROM index_${index.number} AS i CROSS JOIN docs_${from.number} AS d ON d.row = i.row WHERE i.k1 = +?`,
     [id],

@@ -184,7 +184,7 @@ export function accessSql(access: Access, alias: string, slots: Slots): string[]
   const { equal, low, high } = access;
   const found = equal.map(({ keys }, i) => {
     const bound = keys.map((key) => slots.bind(key));
-    // A bare `?`: SQLite from 3.54 on would compile a join anew for each value.
+    // `+?`: with a bare `?` SQLite from 3.54 on compiles a join anew for each value.
     return bound.length === 1
       ? `${alias}.k${i + 1} = +${bound[0]}`
       : `${alias}.k${i + 1} IN (${bound.join(",")})`;

@@ -67,6 +67,7 @@ export class UniqueKeys {
         `WITH d AS MATERIALIZED (SELECT CAST(?1 AS TEXT) AS body) SELECT o.id FROM ${sharing(index, "d")}` +
           ` CROSS JOIN ${docs} o ON o.row = x.row WHERE o.id <> ?2 LIMIT 1`,
       ),
+      // `+?`: with a bare `?` SQLite from 3.54 on compiles it anew for each entry.
       id: this.#db.prepare(
         `SELECT o.id FROM ${sharing(index, `${docs} d`)} AND x.row <> d.row` +
           ` CROSS JOIN ${docs} o ON o.row = x.row WHERE d.id = +? LIMIT 1`,
