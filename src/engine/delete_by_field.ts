@@ -1,10 +1,10 @@
 /** The operation `deleteByField` of a transaction: deletes what has a value in a field, by then. */
 import type { DocumentId } from "../base/ids.ts";
+import { documentText } from "../document/document_text.ts";
 import { fieldSteps } from "../document/field_path.ts";
 import type { Condition, Literal } from "../query/ast.ts";
 import type { Inputs } from "../query/compile_slots.ts";
 import { holds } from "../query/evaluate.ts";
-import { documentText } from "../query/result_rows.ts";
 
 export interface DeleteByField {
   readonly op: "deleteByField";

@@ -2,6 +2,7 @@
 import { utf8 } from "../base/bytes.ts";
 import { DfdbError } from "../base/errors.ts";
 import type { DocumentId, Seq } from "../base/ids.ts";
+import { documentText } from "../document/document_text.ts";
 import { eachStep } from "../document/json_find.ts";
 import { editedBody, setAt } from "../document/json_edit.ts";
 import { reservedMembers } from "../document/json_scan.ts";
@@ -15,7 +16,6 @@ import { parameterValue } from "../query/compile_constants.ts";
 import type { Inputs, QueryParameters } from "../query/compile_slots.ts";
 import type { Context } from "../query/evaluate.ts";
 import { evaluate } from "../query/evaluate.ts";
-import { documentText } from "../query/result_rows.ts";
 
 /** How expressions see a stored document. */
 export interface Read {

@@ -8,6 +8,7 @@ import { utf8, utf8Text } from "../base/bytes.ts";
 import { DfdbError } from "../base/errors.ts";
 import { seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
+import { documentText, idText } from "../document/document_text.ts";
 import { collectionName } from "../document/names.ts";
 import type { Change } from "../engine/changes.ts";
 import { trimmed } from "../engine/changes.ts";
@@ -15,7 +16,6 @@ import { reached } from "../engine/reached.ts";
 import type { Position } from "../storage/log.ts";
 import { parsePosition, positionText } from "../storage/position_text.ts";
 import { access } from "./access.ts";
-import { documentText, idText } from "./document_text.ts";
 import type { DescribeFailure } from "./failures.ts";
 import type { Feed, FeedForm } from "./feeds.ts";
 import { changesQuery, readQuery } from "./query.ts";
@@ -144,7 +144,7 @@ function changeText(change: Change): string {
   if (conflicts !== null) text += `,"Conflicts":${JSON.stringify(conflicts)}`;
   text += `,"time":"${new Date(wallMs).toISOString()}"`;
   if (id !== null && body !== null) {
-    text += `,"document":${documentText({ id, body: utf8Text(body) }, position)}`;
+    text += `,"document":${documentText(id, position, utf8Text(body))}`;
   }
   return `${text}}`;
 }

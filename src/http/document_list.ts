@@ -6,11 +6,11 @@
  */
 import { utf8 } from "../base/bytes.ts";
 import { limits } from "../base/limits.ts";
+import { documentText } from "../document/document_text.ts";
 import { conflictCount } from "../engine/conflicts.ts";
 import { etagText } from "../storage/position_text.ts";
 import type { Storage } from "../storage/storage.ts";
 import { jsonText } from "./answers.ts";
-import { documentText } from "./document_text.ts";
 
 const sliceDocuments = 500, sliceBytes = 1024 * 1024;
 
@@ -76,7 +76,7 @@ function readSlice(
   });
   if (page === null) return { texts: [], bytes: 0, next: null };
   const { terms } = storage.log;
-  const texts = page.documents.map((document) => documentText(document, etagText(terms, document.seq)));
+  const texts = page.documents.map(({ id, seq, body }) => documentText(id, etagText(terms, seq), body));
   const bytes = texts.reduce((sum, text) => sum + text.length, 0);
   return { texts, bytes, next: page.next };
 }

@@ -1,6 +1,7 @@
 /** One document: read, write, delete, insert. The first two are the hot paths: see DESIGN.md. */
 import { DfdbError } from "../base/errors.ts";
 import type { DocumentId } from "../base/ids.ts";
+import { documentText, idText } from "../document/document_text.ts";
 import { documentBody } from "../document/json_text.ts";
 import { collectionName, documentId } from "../document/names.ts";
 import type { Written } from "../engine/commands.ts";
@@ -9,7 +10,6 @@ import type { Committed } from "../engine/plan.ts";
 import { etagText, positionText } from "../storage/position_text.ts";
 import { documentPath, jsonText, positionHeader } from "./answers.ts";
 import { readBody } from "./body.ts";
-import { documentText, idText } from "./document_text.ts";
 import { writeOnce } from "./idempotency.ts";
 import { precondition } from "./preconditions.ts";
 import { documentQuery, readQuery } from "./query.ts";
@@ -41,7 +41,7 @@ function read({ storage }: HttpDependencies): Handler {
     });
     if (document === null) return absentAnswer(storage, { collection: name, id });
     const etag = etagText(storage.log.terms, document.seq);
-    return new Response(documentText(document, etag), {
+    return new Response(documentText(document.id, etag, document.body), {
       headers: { "content-type": "application/json", etag: `"${etag}"` },
     });
   };

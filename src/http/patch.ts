@@ -2,6 +2,7 @@
 import { DfdbError } from "../base/errors.ts";
 import type { DocumentPatch, FieldCondition } from "../document/conditions.ts";
 import { readConditions, readOperations, readPatch } from "../document/conditions.ts";
+import { documentText, idText } from "../document/document_text.ts";
 import { objectMembers } from "../document/json_members.ts";
 import { collectionName, documentId } from "../document/names.ts";
 import type { Edited } from "../engine/edits.ts";
@@ -10,7 +11,6 @@ import type { Committed } from "../engine/plan.ts";
 import type { EntryPlace, KeptAnswer } from "../engine/remembered.ts";
 import { positionText } from "../storage/position_text.ts";
 import { readBody } from "./body.ts";
-import { documentText, idText } from "./document_text.ts";
 import type { DescribeFailure } from "./failures.ts";
 import { failureAnswer } from "./failures.ts";
 import { keptAnswer, writeOnce } from "./idempotency.ts";
@@ -98,7 +98,7 @@ export function editedAnswer(collection: string, { value, position }: Committed<
 function editedAs(collection: string): (value: Edited, at: EntryPlace) => KeptAnswer {
   return ({ id, body }, at) => {
     const etag = positionText(at, at.seq);
-    const document = documentText({ id, body }, etag);
+    const document = documentText(id, etag, body);
     const text = `{"success":true,"id":${
       idText(id)
     },"collection":"${collection}","etag":"${etag}","document":${document}}`;

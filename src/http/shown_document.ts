@@ -4,13 +4,13 @@ import { DfdbError } from "../base/errors.ts";
 import type { DocumentId } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { DocumentKey } from "../document/document_key.ts";
+import { documentText, idText } from "../document/document_text.ts";
 import { parseVersionId } from "../document/version_id.ts";
 import { conflictAt, InConflict, versionIds } from "../engine/conflicts.ts";
 import { etagText } from "../storage/position_text.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { KeyVersions, VersionView } from "../storage/versions.ts";
 import { jsonText } from "./answers.ts";
-import { documentText, idText } from "./document_text.ts";
 import {
   metadataHeaders,
   sameDot,
@@ -44,7 +44,7 @@ export function documentAnswer(storage: Documents, key: DocumentKey, wanted: Wan
   return jsonText(
     members !== null && wanted.metadata
       ? textWithMetadata(document, etag, members, document.body)
-      : documentText(document, etag),
+      : documentText(document.id, etag, document.body),
     200,
     { etag: `"${etag}"`, ...(members !== null && wanted.headers ? metadataHeaders(members) : {}) },
   );

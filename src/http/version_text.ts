@@ -4,6 +4,7 @@ import type { WallMs } from "../base/ids.ts";
 import type { ChangeVector } from "../document/change_vector.ts";
 import { vectorText } from "../document/change_vector.ts";
 import { keyText } from "../document/document_key.ts";
+import { idText } from "../document/document_text.ts";
 import type { Dot, RunTree } from "../document/run_tree.ts";
 import { versionId } from "../document/version_id.ts";
 import type { Version } from "../document/version_set.ts";
@@ -11,7 +12,6 @@ import { vectorOfSet } from "../document/version_set.ts";
 import { versionIds } from "../engine/conflicts.ts";
 import type { KeyVersions } from "../storage/versions.ts";
 import type { AnswerHeaders } from "./answers.ts";
-import { idText } from "./document_text.ts";
 
 /** Members of `@metadata`; those that begin with `Raven-` are headers, too. */
 export type Metadata = Readonly<Record<string, string | number | boolean | readonly string[]>>;

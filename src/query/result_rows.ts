@@ -1,4 +1,5 @@
 /** From the columns of a row to the JSON text of a result. */
+import { documentText } from "../document/document_text.ts";
 import type { DocumentValue } from "../document/document_value.ts";
 import { documentValue } from "../document/document_value.ts";
 import type { SqlValue } from "./compile_slots.ts";
@@ -41,12 +42,6 @@ export function valueReader(
 ): ((cells: Cells) => DocumentValue) | null {
   if (shape.kind !== "documents") return null;
   return (cells) => documentValue(cells[0] as string, etag(Number(cells[1])), cells[2] as string);
-}
-
-/** The document as clients see it, from its stored body. */
-export function documentText(id: string, etag: string, body: string): string {
-  // An etag has nothing that JSON escapes. The shortest body is "{}": it takes no comma.
-  return `{"_id":${JSON.stringify(id)},"_etag":"${etag}"${body.length === 2 ? "" : ","}${body.slice(1)}`;
 }
 
 function sideText(cells: Cells, from: number, etag: (seq: number) => string): string {

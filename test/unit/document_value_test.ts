@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { documentText } from "../../src/document/document_text.ts";
 import { documentValue } from "../../src/document/document_value.ts";
-import { documentText } from "../../src/query/result_rows.ts";
 
 const bodies = [
   "{}",

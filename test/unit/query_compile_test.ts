@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { DfdbError } from "../../src/base/errors.ts";
+import { documentText } from "../../src/document/document_text.ts";
 import type { Select } from "../../src/query/ast.ts";
 import { placedIn } from "../../src/query/catalog.ts";
 import { compileMatches, compileSelect } from "../../src/query/compile.ts";
@@ -9,7 +10,7 @@ import type { QueryParameters } from "../../src/query/compile_slots.ts";
 import { parse } from "../../src/query/parse.ts";
 import { jsonPath } from "../../src/query/path_sql.ts";
 import { planName } from "../../src/query/plan_name.ts";
-import { documentText, rowWriter } from "../../src/query/result_rows.ts";
+import { rowWriter } from "../../src/query/result_rows.ts";
 import { indexOn, inputsOf, QueryDatabase } from "../tool/query_database.ts";
 
 const orders = [
