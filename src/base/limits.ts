@@ -186,6 +186,8 @@ export const limits = {
   claimAskMs: 3_000,
   /** How long a leader that stood still asks its candidates before it writes again: one of a machine that is busy gets a second and a third question. */
   lateAskMs: 3_000,
+  /** How long the target of a handover in doubt answers nothing before its old leader takes its place anew, where somebody outside gives places. */
+  doubtSilentMs: 10_000,
   /** How long a follower waits for its read-only leader to hand over. */
   promoteMs: 30_000,
   /** How often a program's probe of the next leader is asked. */

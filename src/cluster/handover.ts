@@ -60,6 +60,8 @@ class Giving implements Handover {
   /** The handover that an open question is about. */
   #asking: string | null = null;
   #askAt = 0;
+  /** Since when the target answers nothing while this node has its place; null: it does, or nobody gives places. */
+  #silentSince: MonotonicMs | null = null;
   #effects: HandoverEffect[] = [];
 
   constructor({ nodeId, epoch, given = () => null }: HandoverOptions) {
@@ -175,6 +177,7 @@ class Giving implements Handover {
       doubtAt: Infinity,
       answered: false,
     };
+    this.#silentSince = null;
     this.#drains++;
     this.#effects.push({ type: "close" }, { type: "drain" });
   }
@@ -183,6 +186,7 @@ class Giving implements Handover {
     assert(this.#current === null, "one handover at a time");
     const nothing = { position: null, targetSeq: null, until: Infinity, doubtAt: now, answered: true };
     this.#current = { id, target, step: "in_doubt", since: now, ...nothing };
+    this.#silentSince = null;
     this.#askAt = now;
   }
 
@@ -241,7 +245,8 @@ class Giving implements Handover {
     { claim, outcome }: Extract<HandoverInput, { type: "asked" }>,
     now: MonotonicMs,
   ): void {
-    if (claim === null) return;
+    if (claim === null) return this.#unanswered(current, now);
+    this.#silentSince = null;
     this.#met(current, claim, now);
     if (this.#current !== current || claim.peer.nodeId !== current.target.nodeId) return;
     const { newest, leader, leads } = claim;
@@ -255,6 +260,20 @@ class Giving implements Handover {
     if (outcome === "not_promoted") {
       this.#giveUp(current, failure("unreachable", "The target answered that it did not take over"));
     }
+  }
+
+  /**
+   * Somebody outside decides who leads: this node takes its place anew, and if the target was given it or is about to be, one of the two is
+   * refused. No question is left for the target, which may be gone for good.
+   */
+  #unanswered(current: Current, now: MonotonicMs): void {
+    if (this.#given() === null) return void (this.#silentSince = null);
+    this.#silentSince ??= now;
+    if (now - this.#silentSince < limits.doubtSilentMs) return;
+    this.#giveUp(
+      current,
+      failure("unreachable", "The target does not answer; this node takes its place anew"),
+    );
   }
 
   #met(current: Current, { peer, leads, newest }: Claim, now: MonotonicMs): void {

@@ -153,6 +153,29 @@ test("a target that took over and leads no more ends the doubt where this node w
   assert.deepEqual(step(met), ["clear", "open", "fail unreachable"]);
 });
 
+test("a target that answers nothing ends the doubt where somebody outside gives this node its place anew", () => {
+  const none: HandoverInput = { type: "asked", claim: null, outcome: null };
+  const unsure: HandoverInput = { type: "asked", claim: claimOf({}), outcome: "unknown" };
+  const silentFor = ({ step, pass }: ReturnType<typeof rig>, ms: number): string[] => {
+    const told: string[] = [];
+    for (let at = 0; at < ms; at += 1_000) told.push(...step(none), ...pass(1_000));
+    return told;
+  };
+  const inDoubt = (given: Epoch | null): ReturnType<typeof rig> => {
+    const own = rig(given);
+    own.commit();
+    own.step({ type: "left" });
+    return own;
+  };
+  const ends = (effects: string[]): string[] => effects.filter((effect) => !effect.startsWith("ask "));
+  assert.deepEqual(ends(silentFor(inDoubt(null), 60_000)), ["fail outcome_unknown"], "nobody decides");
+  assert.deepEqual(ends(silentFor(inDoubt(epochOf(3)), 12_000)), ["fail outcome_unknown", "clear", "open"]);
+  const late = inDoubt(epochOf(3));
+  assert.deepEqual(ends(silentFor(late, 8_000)), []);
+  assert.deepEqual(ends(late.step(unsure)), [], "it is there, and may be about to lead");
+  assert.deepEqual(ends([...late.pass(1_000), ...silentFor(late, 8_000)]), ["fail outcome_unknown"], "anew");
+});
+
 test("each step has its own failure", () => {
   const draining = rig();
   draining.start();

@@ -311,6 +311,32 @@ test("a node that is older than what it had leads by an operator's word only, al
 
 for (const dies of [true, false]) {
   const old = `an old leader in doubt${dies ? " that was started again" : ""}`;
+  test(`${old} has its place anew when its target is gone for good`, async () => {
+    await inQuietWorld({ ...etcdWorld, machines: 3, required: 1, seed: 24 }, async (own) => {
+      const { start, until, ask } = own;
+      await start();
+      const [first, second] = own.cluster.machines as [Machine, Machine, Machine];
+      await until("both follow", () => first.observed?.followers().length === 2 && leads(first));
+      assert.equal((await ask(first, put)).status, 201);
+      const epoch = first.node?.role.leadership?.epoch ?? 0;
+      const inDoubt = (): boolean => first.node?.role.readOnlyCauses.has("in_doubt") === true;
+      if (dies) first.crashAt = { label: /^handover:stored$/, skip: 0, how: "kill" };
+      ask(first, { method: "POST", path: "/replication/handover", body: '{"to":"n2"}' }).catch(() => {});
+      await until("the target is told to lead", () => dies ? first.process === null : inDoubt());
+      second.end("power");
+      if (dies) first.start();
+      await until("in doubt", inDoubt);
+      await until("it leads", () => leads(first));
+      assert.ok((first.node?.role.leadership?.epoch ?? 0) > epoch);
+      assert.equal((await ask(first, put)).status, 200, "the third one confirms it");
+      second.start();
+      await until("the target follows", () => first.observed?.followers().length === 2);
+    });
+  });
+}
+
+for (const dies of [true, false]) {
+  const old = `an old leader in doubt${dies ? " that was started again" : ""}`;
   test(`${old} leads on when its target is a leader by force of its command line, without the lease`, async () => {
     await inQuietWorld({ ...etcdWorld, seed: 23 }, async (own) => {
       const { start, until, ask, cluster } = own;
