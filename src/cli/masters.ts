@@ -73,7 +73,7 @@ export function addMastersCommand(program: Command, runtime: Runtime, end: (exit
     );
   sub("forget", "wait no more for a master that will not come back")
     .argument("<id>", "id of its database, 32 hex digits: dfdb masters status has it")
-    .option("--yes", "do it: it may not send any more until it has a new identity")
+    .option("--yes", "do it: it may not send any more, and comes back with an empty data folder only")
     .action((url: string, id: string, flags: ForgetFlags) =>
       run(url, flags, (client) => forget(runtime, client, id, flags))
     );
@@ -127,7 +127,7 @@ async function forget(
   if (yes !== true) {
     throw new DfdbError(
       "bad_request",
-      `${client.url} would wait for the database ${id} no more, and refuse what it sends until it has a new identity: say so with --yes`,
+      `${client.url} would wait for the database ${id} no more, and refuse what it sends; it may come back with an empty data folder: say so with --yes`,
     );
   }
   await client.json("DELETE", `/replication/peers/${encodeURIComponent(id)}`);

@@ -40,7 +40,7 @@ export interface Masters {
   resolve(): Promise<ConflictsResolved>;
   /** Removes the tombstones that may go. */
   purgeTombstones(): Promise<TombstonesPurged>;
-  /** Nobody waits for this database any more, and it may not send until it has a new identity. Rejects with `not_found`. */
+  /** Nobody waits for this database any more, and it may not send any more. Rejects with `not_found`. */
   forgetPeer(databaseId: DatabaseId): Promise<Position>;
 }
 

@@ -60,7 +60,8 @@ export function admitPeer(view: ReadView, { databaseId }: { readonly databaseId:
   if (!isForgotten(view, databaseId)) return;
   const message =
     `Database ${databaseId} was forgotten here: what was deleted meanwhile would come back with it. ` +
-    "Give it an identity of its own (dfdb new-identity), or fill a new database";
+    "Start it with an empty data folder: it is filled anew. With an identity of its own (dfdb new-identity) it may send what it alone " +
+    "has, but what was deleted here meanwhile comes back, too";
   throw new DfdbError("peer_forgotten", message, { details: { databaseId } });
 }
 

@@ -9,8 +9,7 @@ const sentences: Partial<Record<ErrorCode, string>> = {
   bundle_not_active: "its database was made without the replication bundle",
   same_database:
     "it is this database itself, or a copy with the same id (dfdb new-identity gives a copy its own)",
-  peer_forgotten:
-    "it was told to forget this database, which needs a new identity before it may send there again",
+  peer_forgotten: "it was told to forget this database, which may not send there any more as it is",
   peer_too_old: "deletes were purged there that this database has not seen: it needs a new copy",
 };
 

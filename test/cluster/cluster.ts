@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { NodeProcess, RuntimeName } from "../tool/node_process.ts";
+import type { NodeProcess, NodeProcessOptions, RuntimeName } from "../tool/node_process.ts";
 import { runtimeNames, startNodeProcess, waitForHealth } from "../tool/node_process.ts";
 import { freePorts } from "../tool/ports.ts";
 
@@ -46,6 +46,8 @@ export interface ClusterPlan {
   readonly later?: readonly number[];
   /** Core per role, where the system can pin. */
   readonly cpu?: string;
+  /** What is run instead of dfdb itself; asked at each start. */
+  readonly instead?: () => Pick<NodeProcessOptions, "entry" | "env">;
 }
 
 /** Starts the leader, then the followers. */
@@ -90,7 +92,7 @@ export function followerRole(wirePort: number): readonly string[] {
 export function member(
   root: string,
   name: string,
-  plan: Pick<ClusterPlan, "flags" | "cpu">,
+  plan: Pick<ClusterPlan, "flags" | "cpu" | "instead">,
   runtime: RuntimeName,
   httpPort: number,
   role: readonly string[],
@@ -111,7 +113,7 @@ export function member(
       const own = ["--port", String(httpPort), "--data-dir", dataDir, "--node-name", name];
       const common = plan.flags ?? ["--replication-secret", "cluster-secret"];
       const args = ["serve", ...own, ...common, "--heartbeat-seconds", "0.5", ...as];
-      running = startNodeProcess({ runtime, args, cpu: plan.cpu });
+      running = startNodeProcess({ runtime, args, cpu: plan.cpu, ...plan.instead?.() });
       await waitForHealth(running, url, 60_000);
     },
     stop: () => running?.stop() ?? Promise.resolve(0),
