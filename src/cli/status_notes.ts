@@ -9,7 +9,8 @@ import {
   knownNodesOf,
   roleOriginOf,
 } from "./cluster_status.ts";
-import { fieldsOf, listIn, numberIn, textIn } from "./fields.ts";
+import type { Fields } from "./fields.ts";
+import { fieldsOf, fieldsOrNull, listIn, numberIn, textIn } from "./fields.ts";
 import type { NodeStatus } from "./node_status.ts";
 import { readOnlyText } from "./read_only_words.ts";
 import type { TableRow } from "./table.ts";
@@ -38,6 +39,7 @@ export function statusNotes(status: NodeStatus): TableRow[] {
   }
   if (known !== null) note(known, colour.dim);
   for (const text of mastersTexts(status)) note(text, colour.yellow);
+  for (const text of aheadTexts(status)) note(text, colour.yellow);
   if (follows && lastError != null) {
     const at = lastError.at == null ? "" : ` at ${lastError.at}`;
     note(`last error${at}: ${lastError.code}: ${lastError.message}`, colour.yellow);
@@ -128,4 +130,26 @@ function knownNodeText({ name, httpUrl, wireAddress, candidate, seen }: KnownNod
     seen === null ? "never met" : `met ${seen.slice(0, 19)}Z`,
   ];
   return `${name} (${facts.join(", ")})`;
+}
+
+/** Who holds entries that its leader lacks, as both sides tell it; the advice once. */
+function aheadTexts(status: NodeStatus): readonly string[] {
+  const own = fieldsOrNull(fieldsOf(fieldsOf(status)["follower"])["ahead"]);
+  const { position: here } = status, leader = fieldsOf(own?.["leader"]);
+  const ahead = listIn(fieldsOf(fieldsOf(status)["leader"]), "refused").filter((each) =>
+    textIn(each, "code") === "ahead"
+  );
+  const lines = [
+    ...(own === null ? [] : [`ahead of its leader ${nodeText(leader)}: this node is at ${here}`]),
+    ...ahead.map((each) => `ahead of this node, which is at ${here}: ${nodeText(each)}`),
+  ];
+  const advice = own === null ? ahead.map((each) => textIn(each, "advice"))[0] : textIn(own, "advice");
+  return advice == null ? lines : [...lines, advice];
+}
+
+/** `berlin (5f2c…), at 1.0a1b2c3d-9`. */
+function nodeText(node: Fields): string {
+  const name = textIn(node, "nodeName"), id = textIn(node, "nodeId"), at = textIn(node, "position");
+  const who = name === null ? id ?? "that it does not know" : id === null ? name : `${name} (${id})`;
+  return at === null ? who : `${who}, at ${at}`;
 }

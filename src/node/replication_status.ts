@@ -7,6 +7,8 @@ import type {
   LeaderFollowing,
   RefusedFollower,
 } from "../replication/types.ts";
+import { aheadAdvice } from "../replication/ahead.ts";
+import type { Position } from "../storage/log.ts";
 import { positionText } from "../storage/position_text.ts";
 import type { NodeId, WallMs } from "../base/ids.ts";
 import type { Storage } from "../storage/storage.ts";
@@ -124,7 +126,7 @@ function leaderBlock(sources: StatusSources): Record<string, unknown> {
     port: server?.port ?? null,
     followerCount: followers.length,
     followers: followers.map((follower) => followerOf(follower, currentSeq)),
-    refused: (server?.refused() ?? []).map(refusedOf),
+    refused: (server?.refused() ?? []).map((each) => refusedOf(each, storage.log.last)),
     snapshots: {
       making: snapshots.making === null ? null : { since: iso(snapshots.making.sinceMs) },
       kept: snapshots.kept.map(({ id, bytes, seq, readers, madeMs }) => (
@@ -136,9 +138,13 @@ function leaderBlock(sources: StatusSources): Record<string, unknown> {
   };
 }
 
-function refusedOf(refused: RefusedFollower): Record<string, unknown> {
+function refusedOf(refused: RefusedFollower, own: Position): Record<string, unknown> {
   const { nodeId, nodeName, code, message, position, atMs } = refused;
-  return { nodeId, nodeName, code, message, position: positionText(position, position.seq), at: iso(atMs) };
+  return {
+    ...{ nodeId, nodeName, code, message, position: positionText(position, position.seq), at: iso(atMs) },
+    // The other side of it, as it is now.
+    ...(code === "ahead" ? { leaderPosition: positionText(own, own.seq), advice: aheadAdvice } : {}),
+  };
 }
 
 function followerOf(follower: ConnectedFollower, currentSeq: number): Record<string, unknown> {
@@ -183,8 +189,16 @@ function followerBlock(
     snapshot: status?.snapshot ?? null,
     snapshotsInstalled: status?.snapshotsInstalled ?? 0,
     rescues: status?.rescues ?? 0,
+    ahead: aheadBlock(status, storage.log.last),
     lastError: lastErrorOf(status, mirrorAhead),
   };
+}
+
+/** Null: this node is not ahead of its leader. */
+function aheadBlock(status: FollowingStatus | null, own: Position): Record<string, unknown> | null {
+  const of = status?.aheadOf ?? null;
+  if (of === null) return null;
+  return { position: positionText(own, own.seq), leader: of, advice: aheadAdvice };
 }
 
 function lastErrorOf(status: FollowingStatus | null, mirrorAhead: boolean): Record<string, unknown> | null {

@@ -7,6 +7,8 @@ import type { LogEntry, Position } from "../storage/log.ts";
 import { type Channel, channel } from "../wire/channel.ts";
 import type { Declined, Message, Prepared, Promoted, TakeOver } from "../wire/message.ts";
 import { crash, Driver, Tasks } from "../base/driver.ts";
+import { positionText } from "../storage/position_text.ts";
+import { aheadAdvice } from "./ahead.ts";
 import { asUnreachable, farewell, readToTheEnd } from "./farewell.ts";
 import type { FollowerEffect, FollowerInput, FollowerSession } from "./follower_events.ts";
 import { followerSession } from "./follower_session.ts";
@@ -200,7 +202,20 @@ class Following implements LeaderFollowing {
     if (this.#logged.get(endpoint) === line) return;
     if (this.#logged.size >= loggedMax) this.#logged.clear();
     this.#logged.set(endpoint, line);
-    this.#options.logger.warn("not following the leader", { endpoint, code, reason: message });
+    const fields = { endpoint, code, reason: message };
+    this.#options.logger.warn("not following the leader", { ...fields, ...this.#aheadFields(code) });
+  }
+
+  #aheadFields(code: string): Record<string, string> {
+    if (code !== "ahead") return {};
+    const { nodeId, nodeName, position } = this.#session.aheadOf ?? {}, { last } = this.#options.log;
+    return {
+      leader: nodeName ?? "unknown",
+      leaderId: nodeId ?? "unknown",
+      leaderPosition: position ?? "unknown",
+      position: positionText(last, last.seq),
+      advice: aheadAdvice,
+    };
   }
 
   /** From the attempt to the end of the connection. */

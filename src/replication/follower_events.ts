@@ -12,6 +12,7 @@ import type {
   SnapshotOffer,
   Welcome,
 } from "../wire/message.ts";
+import type { AheadOf } from "./ahead.ts";
 import type { FollowerTail } from "./follower_tail.ts";
 import type { LeaderView } from "./leader_view.ts";
 import type { FollowingState } from "./types.ts";
@@ -122,6 +123,8 @@ export interface FollowerSession extends Machine<FollowerInput, FollowerEffect> 
   /** Completed handshakes. */
   readonly connects: number;
   readonly lastError: { readonly error: DfdbError; readonly at: MonotonicMs } | null;
+  /** Who last said that it lacks what is here; of interest in the state `ahead`. */
+  readonly aheadOf: AheadOf | null;
   /** What is being received or installed. */
   readonly snapshot: { readonly id: string; readonly bytes: number; readonly received: number } | null;
   readonly copies: { readonly installed: number; readonly rescues: number };

@@ -6,6 +6,8 @@ import { type Channel, channel } from "../wire/channel.ts";
 import { followerBodyBytesMax } from "../wire/frame.ts";
 import { type Hello, type Message, nonceBytes } from "../wire/message.ts";
 import { crash, Driver, type Tasks } from "../base/driver.ts";
+import { positionText } from "../storage/position_text.ts";
+import { aheadAdvice, leaderPosition } from "./ahead.ts";
 import { asUnreachable, farewell, readToTheEnd } from "./farewell.ts";
 import type { LeaderContext } from "./leader_handshake.ts";
 import type { LeaderEffect, LeaderInput, LeaderSession } from "./leader_events.ts";
@@ -221,7 +223,7 @@ export class FollowerLink implements RosterMember {
     roster.remove(this);
     this.#lending.close();
     tasks.add(farewell(this.#channel, serve.runtime.clock, effect.last, this.#reading));
-    const fields = { ...this.#fields(), code, reason: message };
+    const fields = { ...this.#fields(), code, reason: message, ...aheadFields(effect.error, hello) };
     if (this.#established) serve.logger.info("follower left", fields);
     else if (told) serve.logger.debug("a peer was told the state", fields);
     else if (this.#isNews(code)) {
@@ -256,4 +258,14 @@ export class FollowerLink implements RosterMember {
     if (hello === null) return { endpoint: this.#endpoint };
     return { endpoint: this.#endpoint, node: hello.nodeName, nodeId: hello.nodeId, seq: hello.position.seq };
   }
+}
+
+/** What the line of a follower that is ahead says beside its reason. */
+function aheadFields(error: DfdbError, hello: Hello | null): Record<string, string> {
+  if (error.code !== "ahead" || hello === null) return {};
+  return {
+    position: positionText(hello.position, hello.position.seq),
+    leaderPosition: leaderPosition(error) ?? "unknown",
+    advice: aheadAdvice,
+  };
 }

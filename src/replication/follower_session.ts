@@ -15,6 +15,8 @@ import { type ApplyLimits, FollowerStream } from "./follower_stream.ts";
 import type { LeaderAddresses } from "./leader_addresses.ts";
 import { LeaderContact } from "./leader_contact.ts";
 import { LeaderView } from "./leader_view.ts";
+import type { AheadOf } from "./ahead.ts";
+import { aheadOf } from "./ahead.ts";
 import { errorOfRefusal, refusedMessage } from "./refusal.ts";
 import type { FollowingState, StreamTuning } from "./types.ts";
 import type { WireAddress } from "./wire_address.ts";
@@ -40,6 +42,7 @@ class Session implements FollowerSession {
   congested = false;
   connects = 0;
   lastError: FollowerSession["lastError"] = null;
+  aheadOf: AheadOf | null = null;
   readonly #options: FollowerSessionOptions;
   readonly #backoff: Backoff;
   readonly #contact: LeaderContact;
@@ -204,7 +207,9 @@ class Session implements FollowerSession {
   #onRefused(refused: Refused, now: MonotonicMs): void {
     // Before its challenge was checked anybody might say so.
     if (this.#phase === "proof" || this.#contact.open) this.#hearsay.refused(refused);
-    this.#fail(errorOfRefusal(refused), now, false);
+    const error = errorOfRefusal(refused), by = this.#phase === "hello" ? null : this.#challenge?.nodeId;
+    this.aheadOf = aheadOf(error, by ?? null, this.#lastLeader) ?? this.aheadOf;
+    this.#fail(error, now, false);
   }
 
   /** A message after the handshake, or what is wrong with it. */

@@ -32,6 +32,7 @@ export function statusOf(
     rescues: session.copies.rescues,
     connects: session.connects,
     lastError: lastError(session, now, clock.wall()),
+    aheadOf: session.state === "ahead" ? session.aheadOf : null,
   };
 }
 

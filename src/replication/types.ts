@@ -5,6 +5,7 @@ import type { Signal } from "../base/signal.ts";
 import type { TlsClient, TlsServer } from "../runtime/net.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { LogEntry, LogReader, Position, TermRecord, TimedLogReader } from "../storage/log.ts";
+import type { AheadOf } from "./ahead.ts";
 import type {
   Abort,
   Commit,
@@ -393,4 +394,6 @@ export interface FollowingStatus {
   readonly connects: number;
   /** Stays after recovery; `atMs` is wall time. */
   readonly lastError: { readonly code: ErrorCode; readonly message: string; readonly atMs: number } | null;
+  /** In the state `ahead`: of whom. */
+  readonly aheadOf: AheadOf | null;
 }

@@ -172,7 +172,14 @@ export interface Status {
       readonly lagMs: number;
       readonly state: string;
     }[];
-    readonly refused?: readonly { readonly nodeName: string; readonly code: string }[];
+    readonly refused?: readonly {
+      readonly nodeId: string;
+      readonly nodeName: string;
+      readonly code: string;
+      readonly position: string;
+      readonly leaderPosition?: string;
+      readonly advice?: string;
+    }[];
   };
   readonly follower: {
     readonly state: string;
@@ -182,6 +189,14 @@ export interface Status {
     readonly connects: number;
     readonly snapshotsInstalled?: number;
     readonly rescues?: number;
+    readonly ahead?: {
+      readonly position: string;
+      readonly leader: {
+        readonly nodeId: string;
+        readonly nodeName: string | null;
+        readonly position: string;
+      };
+    } | null;
     readonly lastError: { readonly code: string; readonly message: string } | null;
   };
   readonly handover: { readonly step: string } | null;

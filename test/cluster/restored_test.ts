@@ -149,7 +149,27 @@ for (const runtime of leaderRuntimes(1)) {
       async () => (await status(follower)).follower.state === "ahead" ? true : null,
     );
     const seen = (await status(c.leader)).leader.refused ?? [];
-    assert.equal(seen.find(({ nodeName }) => nodeName === follower.name)?.code, "ahead");
+    const [mine, theirs] = [await status(follower), await status(c.leader)];
+    const line = seen.find(({ nodeName }) => nodeName === follower.name);
+    assert.deepEqual([line?.code, line?.nodeId, line?.position, line?.leaderPosition], [
+      "ahead",
+      mine.nodeId,
+      mine.position,
+      theirs.position,
+    ]);
+    assert.match(line?.advice ?? "", /dfdb accept-loss .*dfdb promote/);
+    const { ahead } = mine.follower;
+    assert.deepEqual([ahead?.position, ahead?.leader.nodeId, ahead?.leader.position], [
+      mine.position,
+      theirs.nodeId,
+      theirs.position,
+    ]);
+    const shown = await dfdb(["status", c.leader.url, follower.url], 0);
+    assert.ok(shown.includes(`ahead of this node, which is at ${theirs.position}: ${follower.name}`), shown);
+    assert.match(shown, new RegExp(`ahead of its leader .*\\(?${theirs.nodeId}\\)?, at ${theirs.position}`));
+    for (const each of [c.leader, follower]) {
+      assert.match(each.process.output(), /dfdb accept-loss at the leader/);
+    }
     const ready = await fetch(`${follower.url}/ready`);
     assert.equal(ready.status, 503);
     await ready.arrayBuffer();

@@ -135,6 +135,9 @@ const refusedFollower = exactly({
   message: text,
   position,
   at: moment,
+  // Of those that are `ahead`.
+  leaderPosition: v.exactOptional(position),
+  advice: v.exactOptional(text),
 });
 
 const leaderBlock = (followers: number): Shape =>
@@ -170,6 +173,11 @@ const followerBlock = (follows: boolean): Shape =>
     snapshot: orNull(snapshotMoved("received")),
     snapshotsInstalled: count,
     rescues: count,
+    ahead: orNull(exactly({
+      position,
+      leader: exactly({ nodeId: orNull(hexId), nodeName: orNull(text), position: orNull(text) }),
+      advice: text,
+    })),
     lastError: orNull(exactly({ code: text, message: text, at: orNull(moment) })),
   });
 

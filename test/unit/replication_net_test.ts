@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { DfdbError } from "../../src/base/errors.ts";
 import { databaseIdOf, seqOf } from "../../src/base/ids.ts";
+import { positionText } from "../../src/storage/position_text.ts";
 import { FakeDatabase, runOf } from "../tool/fake_database.ts";
-import { leaderPort, Rig, theDatabase } from "../tool/replication_rig.ts";
+import { identityOf, leaderPort, Rig, theDatabase } from "../tool/replication_rig.ts";
 
 const otherDatabase = databaseIdOf("e".repeat(32));
 const linger = 600;
@@ -152,7 +153,11 @@ test("ahead and stale followers are refused and discard nothing", async () => {
     const follower = rig.follow(database);
     await rig.failed(follower, code);
     assert.equal(follower.following.status().state, state);
+    const { aheadOf } = follower.following.status(), { last } = leader;
+    const of = { nodeId: identityOf("a").nodeId, nodeName: null, position: positionText(last, last.seq) };
+    assert.deepEqual(aheadOf, code === "ahead" ? of : null);
     await rig.clock.advance(20_000);
+    assert.deepEqual(follower.following.status().aheadOf, aheadOf);
     assert.deepEqual(database.last, before);
     await Promise.all([follower.following.close(), server.close()]);
   }

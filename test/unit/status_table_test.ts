@@ -162,6 +162,33 @@ test("status: handover, failover, how a node came to its role, and nodes that ar
   ]);
 });
 
+test("status: who is ahead of whom, on both sides, and what to do", () => {
+  const notes = (status: object): string[] =>
+    statusTable([asked(status as object)], wide).trimEnd().split("\n").slice(2);
+  const id = "b".repeat(32), advice = "do this";
+  const refused = [
+    { nodeId: id, nodeName: "beta\u001b", code: "ahead", position: "2.9f3c11aa-12350", advice },
+    { nodeId: "c".repeat(32), nodeName: "gamma", code: "corrupt", position: "2.9f3c11aa-7" },
+  ];
+  assert.deepEqual(notes({ leader: { followers: [], refused } }), [
+    `  ahead of this node, which is at 2.9f3c11aa-12345: beta? (${id}), at 2.9f3c11aa-12350`,
+    "  do this",
+  ]);
+  const follows = (leader: object): string[] =>
+    notes({
+      role: "follower",
+      follower: { state: "ahead", lagSeq: null, lagMs: null, lastError: null, ahead: { leader, advice } },
+    });
+  assert.deepEqual(follows({ nodeId: id, nodeName: "beta", position: "2.9f3c11aa-9" }), [
+    `  ahead of its leader beta (${id}), at 2.9f3c11aa-9: this node is at 2.9f3c11aa-12345`,
+    "  do this",
+  ]);
+  assert.deepEqual(
+    follows({ nodeId: id, nodeName: null, position: null })[0],
+    `  ahead of its leader ${id}: this node is at 2.9f3c11aa-12345`,
+  );
+});
+
 test("status: conflicts, and other masters that cannot be reached", () => {
   const lastError = { code: "unreachable", message: "nobody answers" };
   const destinations = [
