@@ -285,6 +285,7 @@ export class Cluster {
     this.giving.stop();
     this.#judges = false;
     this.fence.follow();
+    this.#lease.resume();
     this.watch();
   }
 

@@ -213,32 +213,61 @@ test("a node that never met its leader cannot be promoted, not by force either: 
   });
 });
 
-test("a leader by force that may lack answered writes never leads; whoever may is promoted beside it", async () => {
-  await inQuietWorld({ ...etcdWorld, machines: 3, required: 1, seed: 20 }, async (own) => {
-    const { world, start, until, ask, cluster } = own, etcd = own.etcd as SimEtcd;
+for (const quiet of [true, false]) {
+  const who = quiet
+    ? "who may, and was told to take no writes, is promoted"
+    : "who may, and led last, leads by itself";
+  test(`a leader by force that may lack answered writes never leads; ${who} beside it`, async () => {
+    await inQuietWorld({ ...etcdWorld, machines: 3, required: 1, seed: 20 }, async (own) => {
+      const { world, start, until, ask, cluster } = own, etcd = own.etcd as SimEtcd;
+      await start();
+      const [first, ...others] = cluster.machines as [Machine, Machine, Machine];
+      await until("all follow", () => first.observed?.followers().length === 2);
+      await until("it leads", () => leads(first));
+      assert.equal((await ask(first, put)).status, 201);
+      await until("all hold it", () => others.every(({ node }) => node?.storage.log.last.seq === 2));
+      const members = keptIn(etcd, first, "sync");
+      const third = others.find(({ node }) => !members.includes(node?.nodeId as string)) as Machine;
+      third.end("kill");
+      Object.assign(third, { command: { role: "leader" }, forceRole: true });
+      third.start();
+      if (quiet) await ask(first, { method: "POST", path: "/replication/read-only" });
+      first.end("kill");
+      Object.assign(first, { command: { role: "follower", leader: third.name } });
+      await world.pass(12_000); // until the lease is over
+      first.start();
+      await until("it follows", () => first.node?.replication.following?.status().state === "streaming");
+      if (quiet) {
+        await world.pass(10_000);
+        assert.equal(writers(cluster), 0);
+        assert.equal(third.node?.role.readOnly.reason, "no_lease");
+        const promote = { method: "POST", path: "/replication/promote", body: '{"force":true}' } as const;
+        assert.equal((await ask(first, promote)).status, 200);
+      }
+      await until("the one that led last leads", () => leads(first));
+      await until("the third follows", () => third.node?.role.kind === "follower");
+      await until("all follow", () => first.observed?.followers().length === 2);
+      assert.equal(writers(cluster), 1);
+      assert.equal((await ask(first, put)).status, 200);
+    });
+  });
+}
+
+test("who led last leads again beside a leader by force that lacks what is here", async () => {
+  await inQuietWorld({ ...etcdWorld, required: 1, seed: 27 }, async (own) => {
+    const { start, until, ask, cluster } = own;
     await start();
-    const [first, ...others] = cluster.machines as [Machine, Machine, Machine];
-    await until("all follow", () => first.observed?.followers().length === 2);
-    await until("it leads", () => leads(first));
-    assert.equal((await ask(first, put)).status, 201);
-    await until("all hold it", () => others.every(({ node }) => node?.storage.log.last.seq === 2));
-    const members = keptIn(etcd, first, "sync");
-    const third = others.find(({ node }) => !members.includes(node?.nodeId as string)) as Machine;
-    third.end("kill");
-    Object.assign(third, { command: { role: "leader" }, forceRole: true });
-    third.start();
-    first.end("kill");
-    Object.assign(first, { command: { role: "follower", leader: third.name } });
-    await world.pass(12_000); // until the lease is over
+    const [first, second] = await streaming(own);
+    for (const machine of [first, second]) machine.end("kill");
     first.start();
-    await until("it follows", () => first.node?.replication.following?.status().state === "streaming");
-    await world.pass(10_000);
-    assert.equal(writers(cluster), 0);
-    assert.equal(third.node?.role.readOnly.reason, "no_lease");
-    const promote = { method: "POST", path: "/replication/promote", body: '{"force":true}' } as const;
-    assert.equal((await ask(first, promote)).status, 200);
-    await until("the third follows", () => third.node?.role.kind === "follower");
-    await until("all follow", () => first.observed?.followers().length === 2);
+    await until("it leads in a higher epoch", () => first.node?.storage.log.last.seq === 3);
+    first.end("kill");
+    Object.assign(first, { command: { role: "follower", leader: second.name } });
+    Object.assign(second, { command: { role: "leader" }, forceRole: true });
+    for (const machine of [first, second]) machine.start();
+    await until("it is refused", () => first.node?.replication.following?.status().state === "refused");
+    await until("it leads", () => leads(first));
+    await until("it is followed", () => first.observed?.followers().length === 1);
     assert.equal(writers(cluster), 1);
     assert.equal((await ask(first, put)).status, 200);
   });
@@ -362,3 +391,82 @@ for (const dies of [true, false]) {
     });
   });
 }
+
+test("a leader that lost its place leads again when the one that it follows has no lease, and may have none", async () => {
+  await inQuietWorld({ ...etcdWorld, required: 1, seed: 24 }, async (own) => {
+    const { world, start, until, ask, network, cluster } = own, etcd = own.etcd as SimEtcd;
+    await start();
+    const [first, second] = await streaming(own);
+    const lines = [network.link(first.name, etcd.machine), network.link(etcd.machine, first.name)];
+    for (const line of lines) line.cut = true;
+    await until("it has lost its place", () => first.node?.role.kind === "follower");
+    second.end("kill");
+    Object.assign(second, { command: { role: "leader" }, forceRole: true });
+    second.start();
+    await until("it follows", () => first.node?.replication.following?.status().state === "streaming");
+    for (const line of lines) line.cut = false;
+    await until("the one that led last leads", () => leads(first));
+    await until("it is followed", () => first.observed?.followers().length === 1);
+    await world.pass(10_000);
+    assert.equal(writers(cluster), 1);
+    assert.equal((await ask(first, put)).status, 200);
+  });
+});
+
+for (const dies of [true, false]) {
+  const old = `an old leader in doubt${dies ? " that was started again" : ""}`;
+  test(`${old} leads on when its target follows a leader by force, without the lease`, async () => {
+    await inQuietWorld({ ...etcdWorld, machines: 3, seed: 25 }, async (own) => {
+      const { start, until, ask, cluster } = own;
+      await start();
+      const [first, second, third] = cluster.machines as [Machine, Machine, Machine];
+      await until("all follow", () => first.observed?.followers().length === 2);
+      await until("it leads", () => leads(first));
+      assert.equal((await ask(first, put)).status, 201);
+      const inDoubt = (): boolean => first.node?.role.readOnlyCauses.has("in_doubt") === true;
+      await until(
+        "all hold it",
+        () => cluster.followers.every(({ node }) => node?.storage.log.last.seq === 2),
+      );
+      if (dies) first.crashAt = { label: /^handover:stored$/, skip: 0, how: "kill" };
+      ask(first, { method: "POST", path: "/replication/handover", body: '{"to":"n2"}' }).catch(() => {});
+      await until("the target is told to lead", () => dies ? first.process === null : inDoubt());
+      for (const machine of [second, third]) machine.end("kill");
+      Object.assign(second, { command: { role: "follower", leader: third.name } });
+      Object.assign(third, { command: { role: "leader" }, forceRole: true });
+      if (dies) first.start();
+      await until("in doubt", inDoubt);
+      third.start();
+      await until("it is a leader by its command line", () => third.node?.role.leadership != null);
+      second.start();
+      await until("the old leader leads", () => leads(first));
+      await until("all follow", () => first.observed?.followers().length === 2);
+      assert.equal(writers(cluster), 1);
+      assert.equal((await ask(first, put)).status, 200);
+    });
+  });
+}
+
+test("where leader and follower were exchanged by settings, the new one waits for the lease of the old one's last run, and leads", async () => {
+  await inQuietWorld(
+    { ...etcdWorld, candidates: [0, 1], silenceMs: 8_000, required: 1, seed: 28 },
+    async (own) => {
+      const { world, start, until, ask, cluster } = own, etcd = own.etcd as SimEtcd;
+      await start();
+      const [first, second] = await streaming(own);
+      const nodeId = second.node?.nodeId as string;
+      await until("both may lead", () => keptIn(etcd, first, "sync").includes(nodeId));
+      for (const machine of [first, second]) machine.end("kill");
+      Object.assign(first, { command: { role: "follower", leader: second.name } });
+      first.silenceMs = null;
+      Object.assign(second, { command: { role: "leader" }, forceRole: true });
+      for (const machine of [second, first]) machine.start();
+      await until("it follows", () => first.node?.replication.following?.status().state === "streaming");
+      await until("the other one leads", () => leads(second));
+      await world.pass(20_000);
+      assert.equal(writers(cluster), 1);
+      assert.equal(first.node?.role.kind, "follower");
+      assert.equal((await ask(second, put)).status, 200);
+    },
+  );
+});

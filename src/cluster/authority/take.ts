@@ -32,7 +32,12 @@ export function planTake(seen: KeysSeen, claim: LeaderClaim, lease: string): Tak
   if ("error" in way) return { step: "refused", error: way.error };
   // Whom the leader hands over to holds all that was answered, by what both agreed on.
   if (sync.required > 0 && !way.handover && !sync.members.includes(node.nodeId)) {
-    return refused("not_member", "this node may lack answered writes: it is not in the sync set");
+    const members = sync.members.join(" ");
+    return refused(
+      "not_member",
+      `this node may lack answered writes: it is not in the sync set, whose nodes may be promoted (${members})`,
+      { members },
+    );
   }
   const epoch = epochOf(Math.max(known, claim.above) + 1);
   const next = syncUnder(sync, claim), text = syncText(next);
