@@ -194,7 +194,7 @@ export class Giving {
       return this.#driver.feed({ type: "received", message: declined });
     }
     const told = target !== undefined && message.type === "prepare"
-      ? { ...message, ...this.#candidates(target.nodeId) }
+      ? { ...message, ...this.#candidates(target.nodeId), ...this.#place() }
       : message;
     const sent = target !== undefined && this.#options.stand.server?.send(target.nodeId, told) === true;
     if (!sent) this.#driver.feed({ type: "left" });
@@ -209,6 +209,12 @@ export class Giving {
       { nodeId, nodeName, httpUrl, wireAddress, silenceMs },
     ) => ({ nodeId, nodeName, httpUrl, wireAddress, silenceMs }));
     return { candidates };
+  }
+
+  /** The epoch of what the target takes: its log says another one where nothing was written in this leadership. */
+  #place(): Pick<Prepare, "epoch"> {
+    const epoch = this.#given;
+    return epoch === null ? {} : { epoch };
   }
 
   /** The doubt is durable before the target is told to lead. */

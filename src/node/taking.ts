@@ -37,6 +37,8 @@ export class Taking {
   #wish: Wish | null = null;
   /** The leader's, that may take over when this node leads. */
   #candidates: NonNullable<Prepare["candidates"]> = [];
+  /** In which the authority lets the leader lead; null: it did not say. */
+  #place: Epoch | null = null;
 
   constructor(options: TakingOptions) {
     const { parts: { role, runtime, authority } } = options;
@@ -56,7 +58,10 @@ export class Taking {
     const { id } = message;
     switch (message.type) {
       case "prepare":
-        if (!this.underway) this.#candidates = message.candidates ?? [];
+        if (!this.underway) {
+          this.#candidates = message.candidates ?? [];
+          this.#place = message.epoch ?? null;
+        }
         this.#driver.feed({ type: "prepare", id, position: message.position });
         return this.holds();
       case "commit":
@@ -175,8 +180,9 @@ export class Taking {
 
   async #promote(id: string): Promise<void> {
     const { parts: { storage }, stand, promote } = this.#options, leader = stand.welcomed?.leader ?? null;
+    const epoch = this.#place ?? storage.log.last.epoch;
     try {
-      const term = await promote(leader === null ? null : { ...leader, epoch: storage.log.last.epoch });
+      const term = await promote(leader === null ? null : { ...leader, epoch });
       this.#driver.feed({ type: "promoted", term });
       const wish = this.#wish;
       this.#wish = null;

@@ -195,6 +195,7 @@ const prepare = v.object({
   id: handoverId,
   position,
   candidates: v.optional(v.pipe(v.array(candidate), v.maxLength(knownNodesMax))),
+  epoch: v.exactOptional(epoch),
 });
 const prepared = v.object({ type: v.literal("prepared"), id: handoverId, wireAddress });
 const commit = v.object({ type: v.literal("commit"), id: handoverId });

@@ -470,3 +470,28 @@ test("where leader and follower were exchanged by settings, the new one waits fo
     },
   );
 });
+
+for (const way of ["handover", "promote"] as const) {
+  test(`a leader that was made read-only before its first write gives its role away: ${way}`, async () => {
+    await inQuietWorld({ ...etcdWorld, seed: 26 }, async (own) => {
+      const { start, until, ask } = own;
+      await start();
+      const [first, second] = await streaming(own);
+      const readOnly = { method: "POST", path: "/replication/read-only" } as const;
+      assert.equal((await ask(first, readOnly)).status, 200);
+      first.end("kill");
+      first.start();
+      await until("it has the lease", () => first.node?.role.readOnly.reason === "operator");
+      await until("it is followed", () => second.node?.replication.following?.status().state === "streaming");
+      const epoch = first.node?.role.leadership?.epoch ?? 0;
+      assert.ok(epoch > (first.node?.storage.log.last.epoch ?? 0), "nothing is written in its epoch");
+      const [asked, body] = way === "promote" ? [second, "{}"] : [first, `{"to":"${second.name}"}`];
+      const answer = await ask(asked, { method: "POST", path: `/replication/${way}`, body });
+      assert.equal(answer.status, 200, answer.text);
+      assert.ok(leads(second));
+      assert.equal(second.node?.role.leadership?.epoch, epoch + 1);
+      await until("the old leader follows", () => second.observed?.followers().length === 1);
+      assert.equal((await ask(second, put)).status, 200);
+    });
+  });
+}
