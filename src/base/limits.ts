@@ -168,6 +168,9 @@ export const limits = {
   purgeSlackMs: 3_600_000,
   /** What peers have confirmed is written this often, where there are tombstones and it has moved. */
   confirmationsEveryMs: 86_400_000,
+  /** Of what a peer said earlier so many are kept, none between two that are less than this apart: together longer than a deletion counts. */
+  witnessesMax: 9,
+  witnessSpanMs: 2.5 * 86_400_000,
   /** Databases that were ever met; how much an answer tells of what was received from whom. */
   peersMax: 10_000,
   masterReceivedChars: 32 * KiB,

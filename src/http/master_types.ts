@@ -9,6 +9,11 @@ export interface MasterSender {
   readonly databaseId: DatabaseId;
   /** What of its documents it sends, as its text: a cursor belongs to (sender, filter). Empty: the default. */
   readonly filter: string;
+  /** Databases that the sender was a copy of. */
+  readonly formerly: readonly DatabaseId[];
+  /** Places `<epoch>:<run>:<seq>` in the log of the sender (with commas in between), and in that of this database, by which tombstones were purged; null: not given. */
+  readonly seen: string | null;
+  readonly relies: string | null;
 }
 
 /** For whom a request is, and the cursor that goes with it, as texts; null: not given. */
@@ -24,7 +29,7 @@ export interface MasterTarget {
 export interface Masters {
   /** This database keeps versions. */
   readonly active: boolean;
-  /** Where this database stands for `sender`, as JSON text. Rejects with `same_database`, `peer_forgotten`. */
+  /** Where this database stands for `sender`, as JSON text. Rejects with `same_database`, `peer_forgotten`, `peer_too_old`. */
   lastEtag(sender: MasterSender): Promise<string>;
   /** Stores a batch and its cursor, or nothing of it, and answers as {@linkcode lastEtag}. Rejects with `bad_request` for what is no batch. */
   replicate(sender: MasterSender, target: MasterTarget, batch: Uint8Array): Promise<string>;

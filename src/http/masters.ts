@@ -14,8 +14,15 @@ import type { HttpDependencies } from "./types.ts";
 const text = v.pipe(v.string(), v.maxLength(8_192));
 const given = v.optional(text, "");
 const targetText = v.optional(v.pipe(text, v.minLength(1)));
+const senderQuery = v.object({
+  from: given,
+  dbid: given,
+  filter: given,
+  formerly: given,
+  seen: targetText,
+  relies: targetText,
+});
 
-const senderQuery = v.object({ from: given, dbid: given, filter: given });
 const targetQuery = v.object({ to: targetText, term: targetText, docEtag: targetText });
 
 /** No request is passed on by a follower: senders ask its leader by themselves, once they know which database that is. */
@@ -80,10 +87,16 @@ export function masterRoutes(dependencies: HttpDependencies): readonly Route[] {
 }
 
 function senderOf(request: Request): MasterSender {
-  const { from: url, dbid, filter } = readQuery(request, senderQuery), from = url.replace(/\/+$/, "");
+  const { from: url, dbid, filter, formerly: copied, seen = null, relies = null } = readQuery(
+    request,
+    senderQuery,
+  );
+  const from = url.replace(/\/+$/, "");
   if (from === "") throw missing("from", "the URL of the database that sends");
   if (!isHexId(dbid)) throw missing("dbid", "the id of the database that sends, 32 hex digits");
-  return { from, databaseId: databaseIdOf(dbid), filter };
+  const formerly = copied === "" ? [] : copied.split(",");
+  if (!formerly.every(isHexId)) throw missing("formerly", "ids of databases, 32 hex digits each");
+  return { from, databaseId: databaseIdOf(dbid), filter, formerly: formerly.map(databaseIdOf), seen, relies };
 }
 
 function targetOf(request: Request): MasterTarget {

@@ -1,5 +1,5 @@
 /** What a peer has said that it holds, and whether that is a deletion of this database. */
-import type { DatabaseId } from "../base/ids.ts";
+import type { DatabaseId, Seq } from "../base/ids.ts";
 import { collectionKey } from "../document/names.ts";
 import type { Dot, RunTree } from "../document/run_tree.ts";
 import type { LogReader, Term } from "../storage/log.ts";
@@ -20,6 +20,8 @@ export interface Holding {
 export interface Confirmation {
   readonly databaseId: DatabaseId;
   readonly term: Term;
+  /** Where its log ended, in that term, when it held all this; null: it did not say. */
+  readonly seq: Seq | null;
   /** The newest runs of its history, oldest first. */
   readonly history: readonly HistoryRun[];
   readonly holds: readonly Holding[];

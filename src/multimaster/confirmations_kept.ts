@@ -1,17 +1,20 @@
 /** The peers that this database has ever met, and what they have confirmed: the documents `Raven/Replication/Peers/{database id}`. */
 import { utf8Text } from "../base/bytes.ts";
 import { DfdbError } from "../base/errors.ts";
-import type { DatabaseId, DocumentId, WallMs } from "../base/ids.ts";
+import type { DatabaseId, DocumentId, Seq, WallMs } from "../base/ids.ts";
 import { databaseIdOf, documentIdOf, isHexId, runIdOf, seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Plan } from "../engine/plan.ts";
 import type { Term } from "../storage/log.ts";
 import type { ReadView, WriteTransaction } from "../storage/storage.ts";
-import { cursorOrNull, cursorText, parseTerm, termText } from "./batch_text.ts";
+import { cursorOrNull, cursorText, parsePlace, parseTerm, placeText, termText } from "./batch_text.ts";
 import type { Confirmation, Holding } from "./confirmations.ts";
+import type { Place } from "./outgoing_events.ts";
 import type { HistoryRun } from "./receiver_history.ts";
 import { sources } from "./sources.ts";
 import { systemDocument, systemDocuments, SystemWriter } from "./system_documents.ts";
+import type { KeptWitness } from "./witnesses.ts";
+import { isWitness, withWitness } from "./witnesses.ts";
 
 /** A database that was sent to, or that has sent. */
 export interface Peer {
@@ -24,9 +27,16 @@ export interface Peer {
   readonly confirmation: Confirmation | null;
   /** When that was written; 0: never. */
   readonly writtenMs: number;
+  /** What it said before, oldest first. */
+  readonly earlier: readonly KeptWitness[];
+  /** Tombstones were removed since it was forgotten. */
+  readonly purgedSince: boolean;
+  /** Of its own log: tombstones were removed here because it was there, and a copy of it that is older may not send any more. Null: none were. */
+  readonly relied: Place | null;
 }
 
 const prefix = "Replication/Peers/";
+const purgedId = documentIdOf("Replication/Purged");
 const planBytes = 4_096;
 
 function peerId(databaseId: DatabaseId): DocumentId {
@@ -55,16 +65,6 @@ export function isForgotten(view: ReadView, databaseId: DatabaseId): boolean {
   return peer(view, databaseId)?.forgotten === true;
 }
 
-/** For `IncomingOptions.admit`: throws `peer_forgotten`. */
-export function admitPeer(view: ReadView, { databaseId }: { readonly databaseId: DatabaseId }): void {
-  if (!isForgotten(view, databaseId)) return;
-  const message =
-    `Database ${databaseId} was forgotten here: what was deleted meanwhile would come back with it. ` +
-    "Start it with an empty data folder: it is filled anew. With an identity of its own (dfdb new-identity) it may send what it alone " +
-    "has, but what was deleted here meanwhile comes back, too";
-  throw new DfdbError("peer_forgotten", message, { details: { databaseId } });
-}
-
 /** What was told of a peer since the last time; null: only that there is one. */
 export interface Told {
   readonly databaseId: DatabaseId;
@@ -89,12 +89,55 @@ export function keepPeers(told: readonly Told[]): Plan<void> {
             url: url === "" ? known.url : url,
             confirmation: confirmation ?? known.confirmation,
           };
-          const writtenMs = confirmation === null ? known.writtenMs : wallMs;
-          return system.put(peerId(databaseId), peerText({ ...now, writtenMs }));
+          if (confirmation === null) return system.put(peerId(databaseId), peerText(now));
+          const { confirmation: before, writtenMs } = known;
+          const earlier = isWitness(before)
+            ? withWitness(known.earlier, { ...before, writtenMs })
+            : known.earlier;
+          return system.put(peerId(databaseId), peerText({ ...now, earlier, writtenMs: wallMs }));
         }),
       );
     },
   };
+}
+
+/** Tombstones are removed that the peer had confirmed at `place` of its log; in the transaction that removes them. */
+export function relyOn(
+  view: ReadView,
+  system: SystemWriter,
+  databaseId: DatabaseId,
+  place: Place,
+): ReturnType<SystemWriter["put"]> {
+  const known = peer(view, databaseId) ?? met(databaseId, "");
+  if (known.relied !== null && known.relied.seq >= place.seq) return [];
+  return system.put(peerId(databaseId), peerText({ ...known, relied: place }));
+}
+
+/**
+ * In the transaction that removes tombstones: `change` is the last entry that made one of them. Copies of this database have to have it, and no copy of a
+ * forgotten one is taken any more.
+ */
+export function purgedHere(
+  view: ReadView,
+  system: SystemWriter,
+  change: Place,
+): ReturnType<SystemWriter["put"]> {
+  const before = purgedUpTo(view);
+  const operations = peers(view).filter((one) => one.forgotten && !one.purgedSince)
+    .flatMap((one) => system.put(peerId(one.databaseId), peerText({ ...one, purgedSince: true })));
+  if (before !== null && before.seq >= change.seq) return operations;
+  return [...operations, ...system.put(purgedId, JSON.stringify({ Relied: placeText(change) }))];
+}
+
+/** The last entry of this database's own log that made a tombstone which was removed; null: none were. */
+export function purgedUpTo(view: ReadView): Place | null {
+  const text = systemDocument(view, purgedId);
+  return text === null ? null : placeOrNull(objectOf(text)["Relied"]);
+}
+
+/** Up to where of its own log this database relies on that peer; null: nothing was purged on its word. */
+export function reliedOn(view: ReadView, databaseId: DatabaseId): Place | null {
+  return peer(view, databaseId)?.relied ?? null;
 }
 
 /** Nobody waits for it any more. Throws `not_found` for one that was never met, `bad_request` for `own`. */
@@ -105,7 +148,7 @@ export function forgetPeer(databaseId: DatabaseId, own: DatabaseId): Plan<void> 
       if (databaseId === own) throw new DfdbError("bad_request", "A database is no peer of its own");
       const known = peers(tx).find((one) => one.databaseId === databaseId);
       if (known === undefined) throw new DfdbError("not_found", `There is no peer ${databaseId}`);
-      const text = peerText({ ...known, forgotten: true, confirmation: null, writtenMs: 0 });
+      const text = peerText({ ...known, forgotten: true, confirmation: null, writtenMs: 0, earlier: [] });
       append(tx, wallMs, new SystemWriter(tx).put(peerId(databaseId), text));
     },
   };
@@ -116,43 +159,94 @@ function append(tx: WriteTransaction, wallMs: WallMs, operations: ReturnType<Sys
 }
 
 function met(databaseId: DatabaseId, url: string): Peer {
-  return { databaseId, url, forgotten: false, confirmation: null, writtenMs: 0 };
+  return {
+    ...{ databaseId, url, forgotten: false, confirmation: null, writtenMs: 0 },
+    ...{ earlier: [], relied: null, purgedSince: false },
+  };
 }
 
-function peerText({ databaseId, url, forgotten, confirmation, writtenMs }: Peer): string {
+function peerText(
+  { databaseId, url, forgotten, confirmation, writtenMs, earlier, relied, purgedSince }: Peer,
+): string {
   return JSON.stringify({
     ServerInstanceId: databaseId,
     Url: url,
     ...(forgotten ? { Forgotten: true } : {}),
-    ...(confirmation === null ? {} : {
-      Term: termText(confirmation.term),
-      History: historyTexts(confirmation.history),
-      Received: confirmation.holds.map(holdingText),
-      WrittenMs: writtenMs,
-    }),
+    ...(purgedSince ? { PurgedSince: true } : {}),
+    ...(relied === null ? {} : { Relied: placeText(relied) }),
+    ...(confirmation === null ? {} : confirmationMembers(confirmation, writtenMs)),
+    ...(earlier.length === 0
+      ? {}
+      : { Earlier: earlier.map((one) => confirmationMembers(one, one.writtenMs)) }),
   });
+}
+
+function confirmationMembers({ term, seq, history, holds }: Confirmation, writtenMs: number) {
+  return {
+    Term: termText(term),
+    ...(seq === null ? {} : { Seq: seq }),
+    History: historyTexts(history),
+    Received: holds.map(holdingText),
+    WrittenMs: writtenMs,
+  };
 }
 
 /** Null: it is no such document; an operator may write it. */
 function peerOf(text: string): Peer | null {
   const members = objectOf(text),
-    { ServerInstanceId: id, Url: url, Forgotten: forgotten, WrittenMs: written } = members;
+    { ServerInstanceId: id, Url: url, Forgotten: forgotten, Earlier: earlier } = members;
   if (!isHexId(id)) return null;
-  const databaseId = databaseIdOf(id), term = termOf(members["Term"]);
-  const confirmation = term === null
-    ? null
-    : { databaseId, term, history: historyOf(members["History"]), holds: holdingsOf(members["Received"]) };
+  const databaseId = databaseIdOf(id);
   return {
     databaseId,
     url: typeof url === "string" ? url : "",
     forgotten: forgotten === true,
-    confirmation,
-    writtenMs: typeof written === "number" ? written : 0,
+    confirmation: confirmationOf(databaseId, members),
+    writtenMs: writtenOf(members),
+    earlier: !Array.isArray(earlier) ? [] : earlier.filter(isObject).flatMap((one): KeptWitness[] => {
+      const kept = confirmationOf(databaseId, one);
+      return isWitness(kept) ? [{ ...kept, writtenMs: writtenOf(one) }] : [];
+    }),
+    relied: placeOrNull(members["Relied"]),
+    purgedSince: members["PurgedSince"] === true,
   };
 }
 
-function objectOf(text: string): Readonly<Record<string, unknown>> {
-  return JSON.parse(text) as Readonly<Record<string, unknown>>;
+/** Null: it has not said anything. */
+function confirmationOf(databaseId: DatabaseId, members: Members): Confirmation | null {
+  const term = termOf(members["Term"]);
+  if (term === null) return null;
+  const history = historyOf(members["History"]), holds = holdingsOf(members["Received"]);
+  return { databaseId, term, seq: seqOrNull(members["Seq"]), history, holds };
+}
+
+function writtenOf({ WrittenMs: written }: Members): number {
+  return typeof written === "number" ? written : 0;
+}
+
+function seqOrNull(value: unknown): Seq | null {
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? seqOf(value as number) : null;
+}
+
+/** Null: it is no place. */
+function placeOrNull(text: unknown): Place | null {
+  if (typeof text !== "string") return null;
+  try {
+    return parsePlace(text);
+  } catch (thrown) {
+    if (!(thrown instanceof DfdbError)) throw thrown;
+    return null;
+  }
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+function isObject(value: unknown): value is Members {
+  return typeof value === "object" && value !== null;
+}
+
+function objectOf(text: string): Members {
+  return JSON.parse(text) as Members;
 }
 
 function termOf(text: unknown): Term | null {
@@ -194,25 +288,31 @@ function holdingsOf(value: unknown): readonly Holding[] {
   });
 }
 
-/** The text of an answer to a peer (`answerText`), with what this database has received of whom. */
-export function withReceived(answer: string, view: ReadView): string {
-  const told: string[] = [];
+/** The text of an answer to a peer (`answerText`), with what this database has received of whom, and where its log ends, if that is in the term that was told. */
+export function withReceived(answer: string, view: ReadView, told: Term): string {
+  const { position: { run, seq } } = view, texts: string[] = [];
   let chars = 0;
   for (const { databaseId: sender, filter, cursor } of sources(view)) {
     if (cursor === null) continue;
     const text = JSON.stringify(holdingText({ sender, filter, cursor }));
     chars += text.length + 1;
     // What is not told is not confirmed.
-    if (chars <= limits.masterReceivedChars) told.push(text);
+    if (chars <= limits.masterReceivedChars) texts.push(text);
   }
-  return told.length === 0 ? answer : `${answer.slice(0, -1)},"Received":[${told.join(",")}]}`;
+  const place = run === told.run ? `,"Seq":${seq}` : "";
+  const received = texts.length === 0 ? "" : `,"Received":[${texts.join(",")}]`;
+  return `${answer.slice(0, -1)}${place}${received}}`;
 }
 
-/** What {@linkcode withReceived} told; none of what is no such answer. */
-export function readReceived(answer: Uint8Array): readonly Holding[] {
+/** What {@linkcode withReceived} told; nothing of what is no such answer. */
+export function readReceived(
+  answer: Uint8Array,
+): { readonly seq: Seq | null; readonly received: readonly Holding[] } {
   try {
-    return holdingsOf((JSON.parse(utf8Text(answer)) as { readonly Received?: unknown } | null)?.Received);
-  } catch {
-    return []; // whoever wanted an answer says what is wrong with it
-  }
+    const members: unknown = JSON.parse(utf8Text(answer));
+    if (isObject(members)) {
+      return { seq: seqOrNull(members["Seq"]), received: holdingsOf(members["Received"]) };
+    }
+  } catch { /* whoever wanted an answer says what is wrong with it */ }
+  return { seq: null, received: [] };
 }

@@ -15,6 +15,12 @@ export interface Sender {
   readonly url: string;
   /** Empty: the default one. */
   readonly filter: string;
+  /** Whose entries its log begins with, where it is a copy with an id of its own. */
+  readonly formerly?: readonly DatabaseId[];
+  /** Places in its own log by which this database has purged, as it was told and has looked for; null: none. */
+  readonly seen?: string | null;
+  /** The place in this database's log by which the sender has purged; null: none, or it does not say. */
+  readonly relies?: string | null;
 }
 
 /** For whom a request was made, and what is to be kept with it; null: it does not say. */
@@ -63,6 +69,6 @@ export interface IncomingOptions {
   /** As it is now; asked once for each transaction. */
   readonly policy: () => ConflictPolicy;
   readonly documents: DocumentLimits;
-  /** Throws where nothing is taken from this one (`peer_forgotten`); asked inside the transaction. */
+  /** Throws where nothing is taken from this one (`peer_forgotten`, `peer_too_old`); asked inside the transaction. */
   readonly admit?: (view: ReadView, sender: Sender) => void;
 }

@@ -8,16 +8,19 @@ import type { Clock, Timer } from "../runtime/runtime.ts";
 import type { Position } from "../storage/log.ts";
 import type { ReadView, Storage } from "../storage/storage.ts";
 import type { KeyPlace } from "../storage/versions.ts";
+import { admitPeer } from "./admit_peer.ts";
 import { cursorText, termText } from "./batch_text.ts";
 import type { Confirmation } from "./confirmations.ts";
 import { joinConfirmations } from "./confirmations.ts";
 import type { Peer, Told } from "./confirmations_kept.ts";
-import { admitPeer, forgetPeer, keepPeers, peer, peers } from "./confirmations_kept.ts";
+import { forgetPeer, keepPeers, peer, peers } from "./confirmations_kept.ts";
 import { isInHistory } from "./find_common.ts";
+import type { Sender } from "./incoming_types.ts";
 import type { DestinationStatus } from "./outgoing_events.ts";
 import { sameReceiver } from "./receiver_memory.ts";
 import type { Judging } from "./purge_plan.ts";
 import { purge, purgePage } from "./purge_plan.ts";
+import { isWitness, witnesses } from "./witnesses.ts";
 
 export interface PurgerOptions {
   readonly storage: Pick<Storage, "read" | "databaseId" | "log">;
@@ -95,8 +98,8 @@ export class Purger {
   }
 
   /** For `IncomingOptions.admit`. */
-  admit(view: ReadView, sender: { readonly databaseId: DatabaseId; readonly url: string }): void {
-    admitPeer(view, sender);
+  admit(view: ReadView, sender: Sender): void {
+    admitPeer(view, this.#options.storage, sender);
     this.met(sender.databaseId, sender.url);
   }
 
@@ -154,8 +157,8 @@ export class Purger {
   }
 
   #judging(known: readonly Peer[], now: WallMs): Judging {
-    const of = known.filter(({ forgotten }) => !forgotten).map(({ databaseId, confirmation }) =>
-      [databaseId, confirmation] as const
+    const of = known.filter(({ forgotten }) => !forgotten).map(({ databaseId, earlier, confirmation }) =>
+      [databaseId, witnesses(earlier, confirmation)] as const
     );
     return { storage: this.#options.storage, peers: new Map(of), now };
   }
@@ -199,9 +202,10 @@ export class Purger {
     if (told.length > 0) await engine.submit(keepPeers(told));
     return storage.read(peers).map((peer) => {
       const heard = this.#told.get(peer.databaseId);
-      return heard === undefined
-        ? peer
-        : { ...peer, confirmation: joinConfirmations(peer.confirmation, heard) };
+      if (heard === undefined) return peer;
+      const { confirmation, earlier, writtenMs } = peer;
+      const kept = isWitness(confirmation) ? [...earlier, { ...confirmation, writtenMs }] : earlier;
+      return { ...peer, earlier: kept, confirmation: joinConfirmations(confirmation, heard) };
     });
   }
 
@@ -209,6 +213,7 @@ export class Purger {
   #isNews(kept: Confirmation | null, heard: Confirmation): boolean {
     const { storage } = this.#options, { databaseId: own, log } = storage;
     if (kept === null || termText(kept.term) !== termText(heard.term)) return true;
+    if (kept.seq === null && heard.seq !== null) return true;
     if (kept.history.at(-1)?.run !== heard.history.at(-1)?.run) return true;
     return heard.holds.some(({ sender, filter, cursor }) => {
       const before = kept.holds.find((one) => one.sender === sender && one.filter === filter)?.cursor;
@@ -266,5 +271,5 @@ function confirmationOf(
   own: DatabaseId,
 ): Confirmation | null {
   if (receiver === null || cursor === null) return null;
-  return { ...receiver, history: [], holds: [{ sender: own, filter, cursor }] };
+  return { ...receiver, seq: null, history: [], holds: [{ sender: own, filter, cursor }] };
 }

@@ -1,19 +1,25 @@
 /** Which tombstones may go: looked at page by page, and once more in the transaction that removes them. */
 import type { DatabaseId, DocumentId, WallMs } from "../base/ids.ts";
+import { seqOf } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Operation } from "../document/operation.ts";
 import type { Plan } from "../engine/plan.ts";
 import type { ReadView, Storage } from "../storage/storage.ts";
 import type { KeyPlace, KeyVersions, VersionView } from "../storage/versions.ts";
-import type { Confirmation, Confirmed } from "./confirmations.ts";
+import type { Confirmed } from "./confirmations.ts";
 import { isConfirmed } from "./confirmations.ts";
-import { peers } from "./confirmations_kept.ts";
+import { peers, purgedHere, relyOn } from "./confirmations_kept.ts";
+import { placeAt } from "./find_common.ts";
+import type { Place } from "./outgoing_events.ts";
+import { SystemWriter } from "./system_documents.ts";
+import type { Witness } from "./witnesses.ts";
+import { earliestThatConfirms, placeOf } from "./witnesses.ts";
 
 /** What a pass goes by. */
 export interface Judging {
   readonly storage: Pick<Storage, "read" | "databaseId" | "log">;
-  /** Of all peers but those forgotten; null: it has not said anything. */
-  readonly peers: ReadonlyMap<DatabaseId, Confirmation | null>;
+  /** Of all peers but those forgotten, what each has said, oldest first; empty: nothing that tells. */
+  readonly peers: ReadonlyMap<DatabaseId, readonly Witness[]>;
   readonly now: WallMs;
 }
 
@@ -54,10 +60,19 @@ export function purge(judging: Judging, due: readonly KeyVersions[]): Plan<numbe
       const { versions } = tx;
       if (versions === null) return 0;
       const own = ownOf(judging, versions), byName = new Map<string, DocumentId[]>();
+      const relied = new Map<DatabaseId, Place>();
+      let last = seqOf(0);
       for (const { name, id, change } of due) {
         const now = versions.get(name, id);
         if (now?.shown.kind !== "deleted" || now.change !== change || !isOld(now, judging.now)) continue;
         if (holdersBack(own, judging, now).length > 0) continue;
+        if (change > last) last = change;
+        for (const [peer, said] of judging.peers) {
+          const witness = earliestThatConfirms(own, said, now);
+          if (witness !== null && witness.seq > (relied.get(peer)?.seq ?? 0)) {
+            relied.set(peer, placeOf(witness));
+          }
+        }
         const ids = byName.get(name);
         if (ids === undefined) byName.set(name, [id]);
         else ids.push(id);
@@ -67,7 +82,11 @@ export function purge(judging: Judging, due: readonly KeyVersions[]): Plan<numbe
         name,
         ids,
       }));
-      if (operations.length > 0) tx.append(operations, wallMs);
+      if (operations.length > 0) {
+        const system = new SystemWriter(tx), place = placeAt(own.log, last);
+        const marks = [...relied].flatMap(([peer, place]) => relyOn(tx, system, peer, place));
+        tx.append([...operations, ...marks, ...purgedHere(tx, system, place)], wallMs);
+      }
       return operations.reduce((sum, one) => sum + (one.kind === "purgeTombstones" ? one.ids.length : 0), 0);
     },
   };
@@ -89,8 +108,9 @@ function isOld({ versions }: KeyVersions, now: WallMs): boolean {
 
 function holdersBack(own: Confirmed, judging: Judging, key: KeyVersions): DatabaseId[] {
   const missing: DatabaseId[] = [];
-  for (const [databaseId, confirmation] of judging.peers) {
-    if (confirmation === null || !isConfirmed(own, confirmation, key)) missing.push(databaseId);
+  for (const [databaseId, said] of judging.peers) {
+    const latest = said.at(-1);
+    if (latest === undefined || !isConfirmed(own, latest, key)) missing.push(databaseId);
   }
   return missing;
 }

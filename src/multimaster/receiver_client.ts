@@ -2,7 +2,7 @@
 import { concat, utf8Text } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { DfdbError, isErrorCode, messageOf } from "../base/errors.ts";
-import type { DatabaseId } from "../base/ids.ts";
+import type { DatabaseId, Seq } from "../base/ids.ts";
 import { databaseIdOf, isHexId } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -11,12 +11,15 @@ import type { Holding } from "./confirmations.ts";
 import { readReceived } from "./confirmations_kept.ts";
 import type { Cursor, Receiver, ReceiverAnswer } from "./outgoing_events.ts";
 import type { ToldHistory } from "./receiver_history.ts";
+import type { Reliance } from "./reliance.ts";
+import { Relied } from "./reliance.ts";
 
 export interface ReceiverClientOptions {
   readonly fetch: Runtime["fetch"];
   /** Base URL of this database, by which receivers know it. Looked at anew for each request. */
   readonly ownUrl: () => string;
   readonly databaseId: DatabaseId;
+  readonly reliance: Reliance;
 }
 
 /** Where a request goes. */
@@ -32,6 +35,8 @@ export interface Answered {
   readonly answer: ReceiverAnswer;
   /** The newest runs of its history, as far as it tells them. */
   readonly history: ToldHistory;
+  /** Where its log ends, in the term of the answer; null: it does not tell. */
+  readonly seq: Seq | null;
   /** What it has received of whom, as far as it tells. */
   readonly received: readonly Holding[];
 }
@@ -47,9 +52,11 @@ export type Reply = Answered | Failed;
 
 export class ReceiverClient {
   readonly #options: ReceiverClientOptions;
+  readonly #relied: Relied;
 
   constructor(options: ReceiverClientOptions) {
     this.#options = options;
+    this.#relied = new Relied(options.reliance);
   }
 
   lastEtag(to: Address, signal: AbortSignal): Promise<Reply> {
@@ -85,7 +92,8 @@ export class ReceiverClient {
     return failure?.error ?? null;
   }
 
-  #request(
+  /** Each side has to have what the other one has purged by. */
+  async #request(
     to: Address,
     method: string,
     path: string,
@@ -93,10 +101,31 @@ export class ReceiverClient {
     body: Uint8Array | null,
     signal: AbortSignal,
   ): Promise<Reply> {
-    return this.#exchange(to, method, path, more, body, signal, (bytes): Answered => ({
+    const { url } = to, ask = (): Promise<Reply> => this.#once(to, method, path, more, body, signal);
+    const first = await ask();
+    const reply = "error" in first && this.#relied.looksFor(url, first.error) ? await ask() : first;
+    if ("error" in reply) return reply;
+    const check = this.#relied.toCheck(url, reply.answer);
+    if (check === null) return reply;
+    const checked = await this.#once(to, "GET", "lastEtag", check, null, signal);
+    if ("error" in checked) return checked;
+    this.#relied.checked(url, checked.answer, check.relies);
+    return reply;
+  }
+
+  #once(
+    to: Address,
+    method: string,
+    path: string,
+    more: Readonly<Record<string, string>>,
+    body: Uint8Array | null,
+    signal: AbortSignal,
+  ): Promise<Reply> {
+    const all = { ...this.#relied.parameters(to.url), ...more };
+    return this.#exchange(to, method, path, all, body, signal, (bytes): Answered => ({
       answer: readAnswer(bytes),
       history: readHistory(bytes),
-      received: readReceived(bytes),
+      ...readReceived(bytes),
     }));
   }
 
@@ -174,10 +203,12 @@ const codes: Readonly<Record<number, ErrorCode>> = {
 function refused({ status, headers }: Response, bytes: Uint8Array): Failed {
   const body = objectOf(bytes);
   if (body === null) return { error: refusedInWords(status) };
-  const { code: given, error: said, leader, databaseId } = body;
+  const { code: given, error: said, leader, databaseId, relies } = body;
   const code = isErrorCode(given) ? given : codes[status] ?? "internal";
   const message = typeof said === "string" ? said.slice(0, 500) : `It answers with ${status}`;
-  const error = new DfdbError(code, message, { details: { status } });
+  const error = new DfdbError(code, message, {
+    details: { status, ...(typeof relies === "string" ? { relies } : {}) },
+  });
   const url = typeof leader === "string" ? leader : headers.get("x-dfdb-leader");
   if (code !== "not_leader" || url === null) return { error };
   return { error, leader: { url, databaseId: isHexId(databaseId) ? databaseIdOf(databaseId) : null } };

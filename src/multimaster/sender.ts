@@ -24,6 +24,7 @@ import type { Address, Reply } from "./receiver_client.ts";
 import { ReceiverClient } from "./receiver_client.ts";
 import { sameReceiver } from "./receiver_memory.ts";
 import type { ToldHistory } from "./receiver_history.ts";
+import { relianceOf } from "./reliance.ts";
 import { RunHeights } from "./run_heights.ts";
 import type { Batch } from "./sender_link.ts";
 import { Link } from "./sender_link.ts";
@@ -113,7 +114,7 @@ class Shell implements Sender {
     const { storage: { databaseId }, clock, fetch, ownUrl } = options;
     this.#machine = outgoing({ ...options, databaseId });
     this.#driver = new Driver(this.#machine, clock, (effect) => this.#perform(effect));
-    this.#client = new ReceiverClient({ fetch, ownUrl, databaseId });
+    this.#client = new ReceiverClient({ fetch, ownUrl, databaseId, reliance: relianceOf(options.storage) });
     this.#slices = new Slices(clock);
   }
 

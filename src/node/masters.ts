@@ -101,8 +101,8 @@ class NodeMastersOf implements NodeMasters {
   }
 
   async lastEtag(from: MasterSender): Promise<string> {
-    const text = this.#text(from, await this.#incoming().lastEtag(senderOf(from)));
-    return this.#options.storage.read((view) => withReceived(text, view));
+    const answer = await this.#incoming().lastEtag(senderOf(from)), text = this.#text(from, answer);
+    return this.#options.storage.read((view) => withReceived(text, view, answer.term));
   }
 
   async replicate(from: MasterSender, target: MasterTarget, batch: Uint8Array): Promise<string> {
@@ -272,8 +272,8 @@ function ownUrl({ name, httpUrl, storage }: MastersOptions): string {
   return name === defaultDatabase ? `${httpUrl}/db/${name}` : httpUrl;
 }
 
-function senderOf({ from: url, databaseId, filter }: MasterSender): Sender {
-  return { url, databaseId, filter };
+function senderOf({ from: url, ...sender }: MasterSender): Sender {
+  return { url, ...sender };
 }
 
 /** Throws `bad_request`. */

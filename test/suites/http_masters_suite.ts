@@ -114,13 +114,14 @@ const runs = {
 };
 
 const cursor = `1:${run}:2@1:${run}:3`;
-const answerShape = (etag: string | null) =>
+const answerShape = (etag: string | null, more: v.ObjectEntries = {}) =>
   exactly({
     LastDocumentEtag: etag === null ? v.null() : is(etag),
     ServerInstanceId: hexId,
     Source: is("http://peer:5000/db/x"),
     Term: v.pipe(v.string(), v.regex(/^[0-9]+:[0-9a-f]{32}$/)),
     History: v.array(text),
+    ...more,
   });
 const infoShape = exactly({
   Self: is(`${own}/db/a`),
@@ -163,8 +164,17 @@ const noSender: readonly Bad[] = [
 const rows: readonly Row[] = [
   {
     route: "GET /replication/lastEtag",
-    good: [{ path: `?${from}`, answer: answerShape(null) }],
-    bad: noSender,
+    good: [{ path: `?${from}`, answer: answerShape(null, { Seq: count }) }],
+    bad: [
+      ...noSender,
+      {
+        path: `?${from}&relies=1:${run}:1`,
+        status: 409,
+        code: "peer_too_old",
+        more: { databaseId: is(peer), lacks: is(`1:${run}:1`) },
+      },
+      { path: `?${from}&relies=7`, status: 400, code: "bad_request" },
+    ],
   },
   {
     route: "PUT /replication/lastEtag",

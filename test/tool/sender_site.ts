@@ -236,7 +236,14 @@ export class Site {
   /** What its endpoints answer. */
   async answer(method: string, url: URL, body: Uint8Array | null): Promise<Response> {
     const { searchParams: query, pathname } = url, from = query.get("from") ?? "";
-    const of = { databaseId: query.get("dbid") as never, url: from, filter: query.get("filter") ?? "" };
+    const of = {
+      databaseId: query.get("dbid") as never,
+      url: from,
+      filter: query.get("filter") ?? "",
+      seen: query.get("seen"),
+      formerly: (query.get("formerly") ?? "").split(",").filter((id) => id !== "") as never[],
+      relies: query.get("relies"),
+    };
     const term = query.get("term"), docEtag = query.get("docEtag");
     const target = {
       databaseId: query.get("to") as never,
@@ -254,10 +261,11 @@ export class Site {
         ? await this.#incoming.putCursor(of, target)
         : await this.#incoming.replicate(of, target, body as Uint8Array);
       const text = answerText(answer, from, this.storage.log.terms);
-      return new Response(this.storage.read((view) => withReceived(text, view)));
+      return new Response(this.storage.read((view) => withReceived(text, view, answer.term)));
     } catch (thrown) {
       if (!(thrown instanceof DfdbError)) throw thrown;
-      return Response.json({ error: thrown.message, code: thrown.code }, { status: thrown.status });
+      const { message: error, code, details, status } = thrown;
+      return Response.json({ error, code, ...details }, { status });
     }
   }
 

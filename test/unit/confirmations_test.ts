@@ -36,7 +36,7 @@ const holds = (sender: number, at: Cursor, filter = ""): Holding => ({
 });
 
 function peer(held: readonly Holding[], run = 1): Confirmation {
-  return { databaseId: peerId, term: { epoch: epochOf(1), run: runId(run) }, history: [], holds: held };
+  return { databaseId: peerId, term: { epoch: epochOf(1), run: runId(run) }, seq: null, history: [], holds: held };
 }
 
 /** The tombstone of a key that was deleted by these, and came here with entry 40. */
@@ -132,10 +132,10 @@ test("what an answer tells of it: nothing where it is something else", () => {
       "null",
       "[1]",
       "{}",
-      '{"Received":7}',
+      '{"Received":7,"Seq":-1}',
       '{"Received":[null,{},{"ServerInstanceId":"x"}]}',
     ]
   ) {
-    assert.deepEqual(readReceived(utf8(text)), [], text);
+    assert.deepEqual(readReceived(utf8(text)), { seq: null, received: [] }, text);
   }
 });

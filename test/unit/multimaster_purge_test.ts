@@ -8,6 +8,7 @@ import type { Prng } from "../../src/base/prng.ts";
 import { prng } from "../../src/base/prng.ts";
 import { peers } from "../../src/multimaster/confirmations_kept.ts";
 import type { Purger } from "../../src/multimaster/purge.ts";
+import type { KeyVersions } from "../../src/storage/versions.ts";
 import { inFolder, patient } from "../suites/storage_fixture.ts";
 import { ManualClock } from "../tool/manual_clock.ts";
 import { SenderNet } from "../tool/sender_net.ts";
@@ -268,6 +269,82 @@ it("a leadership that has lost what was confirmed confirms it anew", "ab", async
   await clock.advance(6 * minuteMs);
   assert.deepEqual(await world.purge("a"), [1, 0]);
 });
+
+/** What each destination of the site failed with last, while it fails. */
+function troubles(site: Site): readonly (string | undefined)[] {
+  return (site.sender?.status.destinations ?? []).map(({ failureCount, lastError }) =>
+    failureCount === 0 ? undefined : lastError?.code
+  );
+}
+
+it(
+  "a peer from an old backup neither brings back what was purged, nor stays apart without a word",
+  "abc",
+  async (world) => {
+    const { clock } = world, [a, b, c] = [world.site("a"), world.site("b"), world.site("c")];
+    for (const [digit, to] of [["a", "bc"], ["b", "ac"], ["c", "ab"]] as const) await world.links(digit, to);
+    await a.write([["orders/x", '{"n":1}'], ["orders/y", '{"n":1}']]);
+    await clock.advance(1_000);
+    const backup = c.storage.log.last.seq;
+    await a.write([["orders/x", null]]);
+    await b.write([["orders/y", null]]);
+    await clock.advance(minuteMs);
+    clock.age(age + 1_000);
+    for (const site of [a, b, c]) assert.deepEqual(await world.purge(site.digit), [2, 0], site.digit);
+    await clock.advance(minuteMs);
+    await c.failOver(c.storage.log.last.seq - backup);
+    assert.deepEqual([...c.keys.keys()], ["orders/x", "orders/y"]);
+    await c.write([["orders/z", "{}"]]);
+    await a.write([["orders/w", "{}"]]);
+    await clock.advance(20 * minuteMs);
+    for (const site of [a, b]) assert.deepEqual([...site.keys.keys()], ["orders/w"], site.digit);
+    assert.deepEqual(troubles(c), ["peer_too_old", "peer_too_old"]);
+    for (const site of [a, b]) assert.ok(troubles(site).includes("peer_too_old"), site.digit);
+    assert.ok(!c.keys.has("orders/w"));
+    // Who was forgotten is not waited for; an empty one is filled.
+    for (const site of [a, b]) {
+      const gone = (site.purger as Purger).forget(c.storage.databaseId);
+      await clock.settle();
+      await gone;
+    }
+  },
+);
+
+it(
+  "a backup that has all that was purged goes on, however long ago its own failover lost something",
+  "ab",
+  async (world) => {
+    const { clock } = world, [a, b] = [world.site("a"), world.site("b")];
+    await world.links("a", "b");
+    await world.links("b", "a");
+    await a.write([["orders/x", "{}"]]);
+    await clock.advance(1_000);
+    await a.write([["orders/x", null]]);
+    await clock.advance(1_000);
+    // Each day it says where it is, and goes on.
+    let after = 0;
+    for (let days = 0; days < 16; days++) {
+      assert.deepEqual(await world.purge("a"), days === 15 ? [1, 0] : [0, 1], `${days}`);
+      if (days === 1) after = b.storage.log.last.seq;
+      await b.write([["orders/y", `{"n":${days}}`]]);
+      await a.write([["orders/z", `{"n":${days}}`]]);
+      clock.age(day);
+      await clock.advance(1_000);
+    }
+    const kept = a.storage.read(peers).map(({ earlier, relied }) => [earlier.length, relied?.seq]);
+    assert.ok((kept[0]?.[0] ?? 99) <= limits.witnessesMax, `${kept}`);
+    assert.ok((kept[0]?.[1] ?? 0) > 0);
+    // All but the first two days are lost there.
+    await b.failOver(b.storage.log.last.seq - after);
+    await a.write([["orders/v", "{}"]]);
+    await clock.advance(20 * minuteMs);
+    assert.deepEqual([...troubles(a), ...troubles(b)], [undefined, undefined]);
+    assert.equal(b.keys.get("orders/x")?.shown.kind, "deleted");
+    const live = (key: KeyVersions): boolean => key.shown.kind !== "deleted";
+    assert.deepEqual([a.lacks(b, live), b.lacks(a)], [[], []]);
+    assert.ok(b.keys.has("orders/v"));
+  },
+);
 
 it("many: page by page, and none of what has changed meanwhile", "a", async (world) => {
   const { clock } = world, a = world.site("a"), count = 3 * limits.purgeKeys + 7;

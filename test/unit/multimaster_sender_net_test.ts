@@ -6,6 +6,7 @@ import { runIdOf, seqOf } from "../../src/base/ids.ts";
 import { answerText, readHistory } from "../../src/multimaster/batch.ts";
 import type { Address, Reply } from "../../src/multimaster/receiver_client.ts";
 import { ReceiverClient } from "../../src/multimaster/receiver_client.ts";
+import type { Reliance } from "../../src/multimaster/reliance.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { inFolder, patient } from "../suites/storage_fixture.ts";
 import { serverTls } from "../tool/certificates.ts";
@@ -33,11 +34,14 @@ async function served(
   }
 }
 
-function clientOf(runtime: Runtime): ReceiverClient {
+const nothing: Reliance = { has: () => false, on: () => null, formerly: [] };
+
+function clientOf(runtime: Runtime, reliance: Reliance = nothing): ReceiverClient {
   return new ReceiverClient({
     fetch: runtime.fetch,
     ownUrl: () => "http://me.test/db/ü?",
     databaseId: databaseOf("a"),
+    reliance,
   });
 }
 
