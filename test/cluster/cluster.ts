@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { NodeProcess, NodeProcessOptions, RuntimeName } from "../tool/node_process.ts";
-import { runtimeNames, startNodeProcess, waitForHealth } from "../tool/node_process.ts";
+import { processMs, runtimeNames, startNodeProcess, waitForHealth } from "../tool/node_process.ts";
 import { freePorts } from "../tool/ports.ts";
 
 export interface Member {
@@ -114,7 +114,7 @@ export function member(
       const common = plan.flags ?? ["--replication-secret", "cluster-secret"];
       const args = ["serve", ...own, ...common, "--heartbeat-seconds", "0.5", ...as];
       running = startNodeProcess({ runtime, args, cpu: plan.cpu, ...plan.instead?.() });
-      await waitForHealth(running, url, 60_000);
+      await waitForHealth(running, url);
     },
     stop: () => running?.stop() ?? Promise.resolve(0),
     async kill9() {
@@ -127,7 +127,7 @@ export function member(
 export async function eventually<Value>(
   what: string,
   probe: () => Promise<Value | null>,
-  msMax = 60_000,
+  msMax = processMs,
 ): Promise<Value> {
   const end = performance.now() + msMax;
   for (let last = "nothing";; await pause(25)) {
@@ -204,7 +204,7 @@ export interface Status {
 }
 
 export async function json<Body>(url: string, init: RequestInit = {}): Promise<Body> {
-  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(10_000) });
+  const response = await fetch(url, { ...init, signal: AbortSignal.timeout(processMs) });
   return await response.json() as Body;
 }
 
@@ -213,7 +213,7 @@ export function status(member: Member): Promise<Status> {
 }
 
 /** Waits until every follower stands where the leader stands. */
-export async function converged({ leader, followers }: Cluster, msMax = 60_000): Promise<void> {
+export async function converged({ leader, followers }: Cluster, msMax = processMs): Promise<void> {
   for (const follower of followers) {
     await eventually(`${follower.name} on ${follower.runtime} catching up`, async () => {
       const [there, here] = [await status(leader), await status(follower)];

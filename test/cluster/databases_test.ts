@@ -133,14 +133,14 @@ for (const runtime of leaderRuntimes(1)) {
       (await fetch(`${url}${path}`, { method: "PUT", body: "{}" })).status;
     const entry = fileURLToPath(new URL("./failing_disk_entry.ts", import.meta.url));
     const failing = startNodeProcess({ runtime, entry, args, env: { FAIL_AT_COMMIT: "3" } });
-    await waitForHealth(failing, url, 60_000);
+    await waitForHealth(failing, url);
     await post(`${url}/databases`, { name: "shop" });
     assert.deepEqual([await put("/collections/c/1"), await put("/db/shop/collections/c/1")], [201, 201]);
     assert.equal(await put("/db/shop/collections/c/2"), 504, failing.output());
     assert.equal(await failing.exited, 1, failing.output());
     assert.match(failing.output(), /a commit failed: this node ends.*shop/);
     const again = startNodeProcess({ runtime, args });
-    await waitForHealth(again, url, 60_000);
+    await waitForHealth(again, url);
     for (const path of ["/collections/c/1", "/db/shop/collections/c/1"]) {
       assert.equal((await fetch(url + path)).status, 200, path);
     }

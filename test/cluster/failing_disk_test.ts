@@ -21,14 +21,14 @@ for (const runtime of leaderRuntimes(0)) {
     };
     try {
       const failing = startNodeProcess({ runtime, entry, args, env: { FAIL_AT_COMMIT: "4" } });
-      await waitForHealth(failing, url, 60_000);
+      await waitForHealth(failing, url);
       for (const id of ["a", "b", "c"]) assert.equal((await put(id)).status, 201);
       const lost = await put("last");
       assert.deepEqual([lost.status, lost.code], [504, "outcome_unknown"], failing.output());
       assert.equal(await failing.exited, 1, failing.output());
       assert.match(failing.output(), /the disk failed in a commit; ending.*io_error/);
       const again = startNodeProcess({ runtime, args });
-      await waitForHealth(again, url, 60_000);
+      await waitForHealth(again, url);
       for (const id of ["a", "b", "c"]) {
         const kept = await fetch(`${url}/collections/c/${id}`);
         assert.equal((await kept.json() as { of: string }).of, id);

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { NodeProcess, RuntimeName } from "../tool/node_process.ts";
-import { startNodeProcess } from "../tool/node_process.ts";
+import { processMs, startNodeProcess } from "../tool/node_process.ts";
 import { freePorts } from "../tool/ports.ts";
 import type { Member, Status } from "./cluster.ts";
 import type { SplitNet } from "./split_net.ts";
@@ -83,7 +83,7 @@ export function nameOf(index: number, runtime: RuntimeName): string {
 }
 
 /** Waits until `follower` streams from `leader`; how long that took, ms. */
-export async function follows(follower: Member, leader: Member, msMax = 20_000): Promise<number> {
+export async function follows(follower: Member, leader: Member, msMax = processMs): Promise<number> {
   const startedAt = performance.now();
   await eventually(`${follower.name} follows ${leader.name}`, async () => {
     const { role, follower: { state, leader: at } } = await status(follower);
@@ -99,7 +99,7 @@ export async function follows(follower: Member, leader: Member, msMax = 20_000):
 }
 
 /** Waits until it takes writes. */
-export function writable(leader: Member, msMax = 20_000): Promise<Status> {
+export function writable(leader: Member, msMax = processMs): Promise<Status> {
   return eventually(`${leader.name} takes writes`, async () => {
     const now = await status(leader);
     return now.role === "leader" && !now.readOnly ? now : null;
@@ -127,7 +127,7 @@ export async function sameContents(leader: Member, peers: readonly Member[]): Pr
     await eventually(`${peer.name} has all of ${leader.name}`, async () => {
       const [there, here] = [await status(leader), await status(peer)];
       return there.position === here.position ? true : null;
-    }, 30_000);
+    });
   }
   const sums = await Promise.all(peers.map(checksum));
   assert.equal(new Set(sums).size, 1, `contents differ: ${sums.join(" ")}`);
@@ -153,7 +153,7 @@ export async function post(
   { url }: Member,
   path: string,
   body: unknown = {},
-  timeoutMs = 40_000,
+  timeoutMs = processMs,
 ): Promise<Answer> {
   const init = { method: "POST", body: JSON.stringify(body), signal: AbortSignal.timeout(timeoutMs) };
   const answer = await fetch(`${url}${path}`, { ...init, headers: { "content-type": "application/json" } });

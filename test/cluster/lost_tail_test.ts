@@ -25,7 +25,7 @@ async function put(member: Member, id: string, value: string, match?: string): P
     method: "PUT",
     body: JSON.stringify({ value }),
     headers: match === undefined ? {} : { "if-match": match },
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(60_000),
   });
   await answer.arrayBuffer();
   return answer.status;
@@ -118,7 +118,7 @@ for (const runtime of leaderRuntimes(2)) {
     const [httpPort] = await freePorts(1), url = `http://127.0.0.1:${httpPort}`;
     const args = ["serve", "--port", String(httpPort), "--data-dir", elsewhere];
     const copy = startNodeProcess({ runtime: runtimeAfter(runtime), args });
-    await waitForHealth(copy, url, 60_000);
+    await waitForHealth(copy, url);
     for (let i = 0; i < 40; i++) {
       assert.equal(
         (await json<{ value: string }>(`${url}/collections/things/tail${i}`)).value.length,

@@ -25,7 +25,7 @@ async function put(member: Member, prefix: string, count: number, value = 1): Pr
     const answer = await fetch(`${member.url}/collections/things/${prefix}${i}`, {
       method: "PUT",
       body: JSON.stringify({ value, i }),
-      signal: AbortSignal.timeout(10_000),
+      signal: AbortSignal.timeout(60_000),
     });
     const text = await answer.text();
     assert.ok(answer.ok, `${prefix}${i}: ${answer.status} ${text}`);

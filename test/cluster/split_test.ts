@@ -58,7 +58,7 @@ async function oneIsLeft(t: TestContext, { peers, net, load }: Split): Promise<v
   await eventually("one leader", async () => {
     const left = await writableNow(peers);
     return left.length === 1 && left[0] === next.name ? true : null;
-  }, 10_000);
+  });
   t.diagnostic(`one leader ${(performance.now() - healedMs).toFixed(0)} ms after the line was whole`);
   await follows(old, next);
   await follows(third, next);

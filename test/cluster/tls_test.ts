@@ -95,7 +95,7 @@ async function stage(run: (rig: Rig) => Promise<void>): Promise<void> {
       },
       async follower(runtime, tls, leaderHost = "127.0.0.1") {
         const node = start("follower", runtime, tls, followerHttp, following(leaderHost));
-        await waitForHealth(node, `http://127.0.0.1:${followerHttp}`, 60_000);
+        await waitForHealth(node, `http://127.0.0.1:${followerHttp}`);
         return node;
       },
     });

@@ -34,7 +34,7 @@ async function withNode(
     args: ["serve", "--port", String(port), "--data-dir", root, ...flags],
   });
   try {
-    await waitForHealth(node, url, 60_000);
+    await waitForHealth(node, url);
     await check({ url, node });
   } finally {
     await node.stop();
@@ -57,7 +57,7 @@ function shows(url: string, code: string): Promise<Status> {
   return eventually(`lastError ${code}`, async () => {
     const status = await json<Status>(`${url}/replication/status`);
     return status.follower.lastError?.code === code ? status : null;
-  }, 30_000);
+  });
 }
 
 async function put(url: string, id: string): Promise<number> {

@@ -34,7 +34,7 @@ export function startDying(member: Member, { label, nth, role, flags }: Death): 
 /** Waits for the death at the label; fails when it ends in another way, or not at all. */
 export async function died(node: NodeProcess, label: string): Promise<void> {
   const ended = () => Promise.resolve(node.running ? null : true);
-  await eventually(`${node.runtime} ends at ${label}`, ended, 30_000).catch((error) => {
+  await eventually(`${node.runtime} ends at ${label}`, ended).catch((error) => {
     throw new Error(`${error}:\n${node.output()}`);
   }).finally(() => node.kill9());
   assert.ok(node.output().includes(`dies at ${label}\n`), `${label}: ended otherwise:\n${node.output()}`);
@@ -45,7 +45,6 @@ export function streams(member: Member): Promise<true> {
   return eventually(
     `${member.name} streams`,
     async () => (await status(member)).follower.state === "streaming" ? true : null,
-    30_000,
   );
 }
 
@@ -61,7 +60,7 @@ export async function fill(leader: Member, collection: string, prefix: string, c
 }
 
 export async function post(member: Member, path: string): Promise<void> {
-  const answer = await fetch(`${member.url}${path}`, { method: "POST", signal: AbortSignal.timeout(10_000) });
+  const answer = await fetch(`${member.url}${path}`, { method: "POST", signal: AbortSignal.timeout(60_000) });
   const text = await answer.text();
   assert.equal(answer.status, 200, text);
 }
@@ -84,7 +83,7 @@ export async function underWrites(c: Cluster, label: string, crash: () => Promis
   } finally {
     await load.stop();
   }
-  await converged(c, 30_000);
+  await converged(c);
   await sound(c, label);
   assert.ok(load.acknowledged > 0, label);
   assert.deepEqual(await load.broken(c.leader), [], label);

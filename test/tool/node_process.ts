@@ -46,6 +46,9 @@ export interface NodeProcess {
   kill9(): Promise<void>;
 }
 
+/** How long a process may take to start, and to end, ms: machines of tests are busy, and what hangs is found all the same. */
+export const processMs = 60_000;
+
 const outputCharsMax = 1_000_000;
 
 /** Starts a node; returns at once (see `waitForHealth`). */
@@ -105,7 +108,7 @@ function watch(child: ChildProcess, options: NodeProcessOptions): NodeProcess {
       signal("SIGSTOP");
       while (running && someThreadRuns(pid)) await sleep(1);
     },
-    async stop(graceMs = 15_000) {
+    async stop(graceMs = processMs) {
       signal("SIGTERM");
       const timer = setTimeout(() => void kill9(), graceMs);
       const code = await exited;
@@ -116,8 +119,8 @@ function watch(child: ChildProcess, options: NodeProcessOptions): NodeProcess {
   };
 }
 
-/** False where the system does not say. */
-function someThreadRuns(pid: number): boolean {
+/** Of a process that was sent SIGSTOP. False where the system does not say. */
+export function someThreadRuns(pid: number): boolean {
   const folder = `/proc/${pid}/task`;
   if (!fs.existsSync(folder)) return false;
   try {
@@ -136,7 +139,7 @@ function end(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve) => {
     child.once("exit", (code) => {
       // The pipes close with the process, unless a child of its own holds them: then do not wait for ever.
-      const late = setTimeout(() => resolve(code), 500);
+      const late = setTimeout(() => resolve(code), processMs);
       child.once("close", () => {
         clearTimeout(late);
         resolve(code);
@@ -146,7 +149,11 @@ function end(child: ChildProcess): Promise<number | null> {
 }
 
 /** Resolves when the node answers `GET /health` with 200; throws when it ends before, or after `timeoutMs`. */
-export async function waitForHealth(node: NodeProcess, baseUrl: string, timeoutMs = 20_000): Promise<void> {
+export async function waitForHealth(
+  node: NodeProcess,
+  baseUrl: string,
+  timeoutMs = processMs,
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (performance.now() < deadline) {
     if (!node.running) {
