@@ -18,7 +18,12 @@ after(() => etcd?.stop());
 
 let databases = 0;
 
-/** The nodes of one database on the etcd, with leases of 2 s. */
+/** Of a test that waits for the end of a lease, or past it. A busy machine may well be late by a second or two: that ends none. */
+const leaseMs = 6_000;
+/** A lease is relied on for so long, without an answer. */
+const heldMs = 0.8 * leaseMs;
+
+/** The nodes of one database on the etcd. */
 class Nodes {
   readonly etcd: EtcdProcess;
   readonly #database = databaseIdOf(`${++databases}`.padStart(32, "0"));
@@ -28,9 +33,9 @@ class Nodes {
     this.etcd = started;
   }
 
-  open(letter: string, endpoints: readonly string[] = [this.etcd.url]): Authority {
+  open(letter: string, endpoints: readonly string[] = [this.etcd.url], silenceMs = leaseMs): Authority {
     const node = { nodeId: idOf(letter), databaseId: () => this.#database };
-    const authority = etcdAuthority({ runtime, logger: silentLogger, ...node, endpoints, silenceMs: 2_000 });
+    const authority = etcdAuthority({ runtime, logger: silentLogger, ...node, endpoints, silenceMs });
     this.#opened.push(authority);
     return authority;
   }
@@ -44,7 +49,7 @@ class Nodes {
 }
 
 function onEtcd(name: string, run: (nodes: Nodes) => Promise<void>): void {
-  test(name, { timeout: 60_000 }, async () => {
+  test(name, { timeout: 300_000 }, async () => {
     if (etcd === null) return withoutEtcd((text) => process.stdout.write(`${text}\n`));
     const nodes = new Nodes(etcd);
     try {
@@ -56,22 +61,28 @@ function onEtcd(name: string, run: (nodes: Nodes) => Promise<void>): void {
 }
 
 async function until(condition: () => boolean, what: string): Promise<void> {
-  const end = performance.now() + 20_000;
+  const end = performance.now() + 60_000;
   while (!condition()) {
-    assert.ok(performance.now() < end, `not within 20 s: ${what}`);
+    assert.ok(performance.now() < end, `not within 60 s: ${what}`);
     await sleep(10);
   }
+}
+
+/** Looks all the time whether the authority is held. */
+async function staysHeld(authority: Authority, ms: number): Promise<void> {
+  const startedAt = performance.now();
+  await until(() => {
+    assert.equal(authority.check(), null);
+    return performance.now() - startedAt > ms;
+  }, `${ms} ms have passed`);
 }
 
 const reasonOf = ({ details }: DfdbError): unknown => details["reason"];
 
 onEtcd("taken, kept for several times its length, given up, taken by the next at once", async (nodes) => {
-  const a = nodes.open("a"), b = nodes.open("b"), startedAt = performance.now();
+  const a = nodes.open("a"), b = nodes.open("b");
   assert.equal(await a.take(claimOf("a", { above: epochOf(4) })), 5);
-  await until(() => {
-    assert.equal(a.check(), null);
-    return performance.now() - startedAt > 5_000;
-  }, "5 s have passed");
+  await staysHeld(a, 2.5 * leaseMs);
   await assert.rejects(b.take(claimOf("b")), (thrown: DfdbError) => reasonOf(thrown) === "held");
   await a.release();
   assert.equal(await b.take(claimOf("b")), 6);
@@ -101,12 +112,17 @@ onEtcd("an etcd that stands still: lost before its time is over; who waits takes
   let losses = 0, vacancies = 0;
   a.onLost(() => void losses++);
   const stop = b.watch(() => void vacancies++);
-  nodes.etcd.pause();
+  await nodes.etcd.pause();
   const pausedAt = performance.now();
   try {
-    await until(() => a.check() !== null, "the lease has ended");
-    const tookMs = performance.now() - pausedAt;
-    assert.ok(tookMs < 1_900, `${tookMs} ms`);
+    // The time is taken before it is looked: a thread that gets no processor makes nothing later.
+    let heldAt = pausedAt;
+    await until(() => {
+      const now = performance.now(), held = a.check() === null;
+      if (held) heldAt = now;
+      return !held;
+    }, "the lease has ended");
+    assert.ok(heldAt - pausedAt <= heldMs, `held ${heldAt - pausedAt} ms after the last answer`);
     await until(() => losses > 0, "it was told");
     assert.equal(vacancies, 0);
   } finally {
@@ -119,18 +135,21 @@ onEtcd("an etcd that stands still: lost before its time is over; who waits takes
 });
 
 onEtcd("an etcd that is killed and starts again: what it held is there", async (nodes) => {
-  const a = nodes.open("a");
+  const ms = 2 * leaseMs, { etcd } = nodes, a = nodes.open("a", [etcd.url], ms);
   await a.take(claimOf("a"));
-  const { etcd } = nodes;
+  const killedAt = performance.now();
   await etcd.kill();
   await etcd.start();
-  // Starting takes its time on a busy machine: then the lease is lost, and taken anew.
-  if (a.check() !== null) await a.take(claimOf("a"));
-  const startedAt = performance.now();
-  await until(() => {
-    assert.equal(a.check(), null);
-    return performance.now() - startedAt > 3_000;
-  }, "3 s have passed");
+  const awayMs = performance.now() - killedAt, quick = awayMs < ms / 6;
+  // Starting takes its time on a busy machine: then the lease may be lost before it is renewed, and is taken anew.
+  if (!quick) {
+    await until(
+      () => a.check() !== null || performance.now() - killedAt > awayMs + ms,
+      "it is renewed, or over",
+    );
+    if (a.check() !== null) await a.take(claimOf("a"));
+  }
+  await staysHeld(a, 1.5 * ms);
 });
 
 onEtcd("a handover: one transaction, and not after the leader took the place anew", async (nodes) => {
@@ -177,11 +196,7 @@ onEtcd("an endpoint that is dead beside one that lives; none that lives", async 
   const dead = `http://127.0.0.1:${await freePort()}`;
   const a = nodes.open("a", [dead, nodes.etcd.url]), b = nodes.open("b", [dead]);
   assert.equal(await a.take(claimOf("a")), 1);
-  const startedAt = performance.now();
-  await until(() => {
-    assert.equal(a.check(), null);
-    return performance.now() - startedAt > 3_000;
-  }, "3 s have passed");
+  await staysHeld(a, 1.5 * leaseMs);
   await assert.rejects(b.take(claimOf("b")), (thrown: DfdbError) => reasonOf(thrown) === "unreachable");
   await assert.rejects(b.holder(), { code: "unreachable" });
 });

@@ -76,7 +76,7 @@ class Calls {
   }
 
   until(condition: () => Promise<boolean>, what: string): Promise<void> {
-    return this.#etcd.until(condition, what, 20_000);
+    return this.#etcd.until(condition, what, 60_000);
   }
 }
 
@@ -248,7 +248,8 @@ const stories: Readonly<Record<string, (calls: Calls) => Promise<void>>> = {
   },
 
   "a lease that nobody keeps alive ends with its keys": async (calls) => {
-    const short = await calls.grant(2), kept = await calls.grant(2);
+    // Long enough for a machine that stands still between two looks.
+    const short = await calls.grant(8), kept = await calls.grant(8);
     await calls.put("short", "1", short);
     const before = revisionOf(await calls.put("kept", "1", kept));
     await calls.until(async () => {

@@ -9,6 +9,7 @@ import path from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { someThreadRuns } from "./node_process.ts";
 import { freePorts } from "./ports.ts";
 import { projectFolder } from "./runtime_binary.ts";
 
@@ -16,7 +17,7 @@ const run = promisify(execFile);
 const packageName = "etcd-server";
 /** Where the package was unpacked by an earlier run. */
 const cacheFolder = path.join(projectFolder, "node_modules/.cache", packageName);
-const unpackMs = 120_000, startMs = 20_000;
+const unpackMs = 120_000, startMs = 60_000;
 
 let found: Promise<string | null> | null = null;
 
@@ -48,7 +49,7 @@ function candidates(): string[] {
 
 async function works(file: string): Promise<boolean> {
   try {
-    return /etcd Version: 3\./.test((await run(file, ["--version"], { timeout: 10_000 })).stdout);
+    return /etcd Version: 3\./.test((await run(file, ["--version"], { timeout: startMs })).stdout);
   } catch {
     return false;
   }
@@ -82,8 +83,9 @@ export function withoutEtcd(say: (text: string) => void): void {
 export interface EtcdProcess {
   /** `http://127.0.0.1:<port>` */
   readonly url: string;
-  /** SIGSTOP and SIGCONT. */
-  pause(): void;
+  /** SIGSTOP; resolves when none of its threads runs any more. */
+  pause(): Promise<void>;
+  /** SIGCONT. */
   goOn(): void;
   /** Ends the process at once; what it holds stays. */
   kill(): Promise<void>;
@@ -122,6 +124,10 @@ export async function startEtcd(): Promise<EtcdProcess | null> {
     signal("SIGKILL");
     await gone;
   };
+  const pause = async (): Promise<void> => {
+    signal("SIGSTOP");
+    while (runs() && someThreadRuns(child?.pid as number)) await sleep(1);
+  };
   const atExit = (): void => signal("SIGKILL");
   const start = async (): Promise<void> => {
     child = spawn(program, args, { stdio: "ignore" });
@@ -139,7 +145,7 @@ export async function startEtcd(): Promise<EtcdProcess | null> {
     await stop();
     throw thrown;
   }
-  return { url, pause: () => signal("SIGSTOP"), goOn: () => signal("SIGCONT"), kill, start, stop };
+  return { url, pause, goOn: () => signal("SIGCONT"), kill, start, stop };
 }
 
 /** Resolves when the etcd serves reads that need its whole cluster. */
