@@ -75,12 +75,11 @@ export function httpsSuite(name: string, makeRuntime: () => Runtime): void {
     assert.match(await readText(reader, (text) => text.includes("done")), /200/);
     const running = ask(runtime, server, "POST", "x");
     await asked.promise;
-    const from = runtime.clock.monotonic();
-    const closed = server.close(5_000);
+    // Longer than the test may take: who waits for the grace period fails.
+    const closed = server.close(3_600_000);
     release.open();
     assert.match(await running, /done/);
     await closed;
-    assert.ok(runtime.clock.monotonic() - from < 4_000, "waited for the grace period");
     silent.abort(new Error("done"));
     reader.releaseLock();
     idle.abort(new Error("done"));

@@ -17,10 +17,13 @@ export function gate<Value = void>(): Gate<Value> {
   return { promise, open: resolve };
 }
 
+/** Less than a test runner waits, more than anything takes on a busy machine. */
+const hangMs = 100_000;
+
 /** The value of `promise`, or an error that names what did not happen in time. Not a sleep: a bound on a hang. */
 export async function within<Value>(runtime: Runtime, what: string, promise: Promise<Value>): Promise<Value> {
   const late = Promise.withResolvers<never>();
-  const timer = runtime.clock.timer(10_000, () => late.reject(new Error(`timed out: ${what}`)));
+  const timer = runtime.clock.timer(hangMs, () => late.reject(new Error(`timed out: ${what}`)));
   try {
     return await Promise.race([promise, late.promise]);
   } finally {

@@ -62,7 +62,8 @@ export const testTasks = {
   },
   loop: (_: null, context: TaskContext) => {
     context.progress("begun");
-    while (!context.stopped) spin(5);
+    // Not for ever where it holds up the thread that is to stop it.
+    for (let turns = 0; !context.stopped && turns < 6_000; turns++) spin(5);
   },
   rows: ({ path }: { readonly path: string }, context: TaskContext) =>
     context.hold(() => {
