@@ -10,7 +10,7 @@ import { origin } from "../../src/storage/log.ts";
 import { positionText } from "../../src/storage/position_text.ts";
 import { ChangeFeed } from "../tool/change_feed.ts";
 import type { Body, It, NodeOptions, TestNode } from "./http_fixture.ts";
-import { refused } from "./http_fixture.ts";
+import { refused, waitingForPositions } from "./http_fixture.ts";
 
 const feed = async (node: TestNode, query = "", headers: Record<string, string> = {}): Promise<ChangeFeed> =>
   new ChangeFeed(await node.request("GET", `/changes${query}`, { headers }));
@@ -52,18 +52,18 @@ function kept(around: (given: HttpDependencies) => HttpDependencies = (given) =>
   return { options, feeds };
 }
 
-/** A clock on which a second is a millisecond. */
-const hasty = (clock: Clock): Clock => ({
+/** A clock on which a second is a millisecond; `unless` as long as ever: a client that is slow for once is not to be cut off. */
+const hasty = (clock: Clock, unless: number | null): Clock => ({
   ...clock,
   monotonic: () => clock.monotonic() * 1000 as ReturnType<Clock["monotonic"]>,
   wall: () => clock.wall(),
-  timer: (ms, run) => clock.timer(ms / 1000, run),
+  timer: (ms, run) => clock.timer(ms === unless ? ms : ms / 1000, run),
   macrotask: (run) => clock.macrotask(run),
 });
 
-const hastyFeeds = (given: HttpDependencies): HttpDependencies => {
+const hastyFeeds = (unless: number | null) => (given: HttpDependencies): HttpDependencies => {
   const { storage, engine: { committed }, clock } = given;
-  return { ...given, feeds: new Feeds({ storage, committed, clock: hasty(clock) }) };
+  return { ...given, feeds: new Feeds({ storage, committed, clock: hasty(clock, unless) }) };
 };
 
 /** Feeds of changes as their clients see them. */
@@ -249,15 +249,17 @@ function positionSuite(it: It): void {
     );
   });
 
-  const impatient = kept((given) => ({ ...given, clock: hasty(given.clock) }));
   it("/changes waits a moment for a position that may still come", async (node) => {
     const here = await put(node, "orders/a"), next = here.replace(/\d+$/, (seq) => String(Number(seq) + 1));
     const answer = Promise.resolve(node.request("GET", `/changes?since=${next}&once=true`));
     await put(node, "orders/b");
     assert.deepEqual((await new ChangeFeed(await answer).rest()).length, 2);
-    const never = here.replace(/\d+$/, "4711");
+  }, waitingForPositions(60_000));
+
+  it("/changes does not wait for a position without end", async (node) => {
+    const never = (await put(node, "orders/a")).replace(/\d+$/, "4711");
     await refused(node.request("GET", `/changes?since=${never}`), 503, "not_caught_up");
-  }, { ...impatient.options });
+  }, waitingForPositions(1));
 
   it("/changes says when the log does not reach back", async (node) => {
     const text = "x".repeat(10_000), first = await put(node, "orders/0", { text });
@@ -435,7 +437,7 @@ function lifeSuite(it: It): void {
     assert.deepEqual([(await open.next())?.["code"], await open.next()], ["unauthorized", null]);
   });
 
-  const quick = kept(hastyFeeds);
+  const quick = kept(hastyFeeds(limits.feedStalledMs));
   it("a feed that has nothing to tell says a word, and how far it came", async (node) => {
     const changes = await feed(node, "?collection=orders");
     await changes.next();
@@ -452,7 +454,7 @@ function lifeSuite(it: It): void {
     for (let i = 0; quick.feeds().count > 0; i++) await put(node, `orders/${i}`);
   }, quick.options);
 
-  const dead = kept(hastyFeeds);
+  const dead = kept(hastyFeeds(null));
   it("a feed of which nothing is taken for two minutes ends", async ({ clock }) => {
     const { form } = plainForm();
     const feed = dead.feeds().open({ from: origin, collection: null, once: false, limit: Infinity }, form);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DfdbError } from "../../src/base/errors.ts";
 import { epochOf, nodeIdOf, runIdOf } from "../../src/base/ids.ts";
+import { limits } from "../../src/base/limits.ts";
 import type { LogFields } from "../../src/base/logger.ts";
 import { silentLogger } from "../../src/base/logger.ts";
 import { activateReplication } from "../../src/engine/activate_bundle.ts";
@@ -306,4 +307,22 @@ export async function refused(
   assert.equal(typeof body["error"], "string");
   assert.doesNotMatch(body["error"], /node_modules|\.ts\b|^\s+at /m, "no stack and no path");
   return body;
+}
+
+/** A node that waits for so long where it waits for a position. */
+export function waitingForPositions(waitMs: number): NodeOptions {
+  return {
+    around: (given) => {
+      const { clock } = given;
+      return {
+        ...given,
+        clock: {
+          monotonic: () => clock.monotonic(),
+          wall: () => clock.wall(),
+          macrotask: (run) => clock.macrotask(run),
+          timer: (ms, run) => clock.timer(ms === limits.minPositionMs ? waitMs : ms, run),
+        },
+      };
+    },
+  };
 }

@@ -1,11 +1,10 @@
 /** Writes that a follower passes on: two nodes, the follower's fetch is the way to the leader. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { limits } from "../../src/base/limits.ts";
 import type { Fetch } from "../../src/http/types.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import type { NodeOptions, TestNode, Transport } from "./http_fixture.ts";
-import { refused, testNodeId, told, withNode } from "./http_fixture.ts";
+import { refused, testNodeId, told, waitingForPositions, withNode } from "./http_fixture.ts";
 
 interface Pair {
   readonly leader: TestNode;
@@ -61,20 +60,7 @@ function pairs(runtime: Runtime, transport: Transport): (options: PairOptions, r
 }
 
 /** A follower that does not wait for its leader's writes. */
-const impatient: NodeOptions = {
-  around: (given) => {
-    const { clock } = given;
-    return {
-      ...given,
-      clock: {
-        monotonic: () => clock.monotonic(),
-        wall: () => clock.wall(),
-        macrotask: (run) => clock.macrotask(run),
-        timer: (ms, run) => clock.timer(ms === limits.minPositionMs ? 1 : ms, run),
-      },
-    };
-  },
-};
+const impatient = waitingForPositions(1);
 
 type Write = readonly [method: string, path: string, body: string | null, status: number];
 

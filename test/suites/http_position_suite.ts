@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { installSnapshot } from "../../src/storage/sqlite/install_snapshot.ts";
 import { openStorage } from "../../src/storage/sqlite/open_storage.ts";
 import type { It, NodeOptions, TestNode } from "./http_fixture.ts";
-import { refused } from "./http_fixture.ts";
+import { refused, waitingForPositions } from "./http_fixture.ts";
 import { beginTerm, testOptions, wall } from "./storage_fixture.ts";
 
 const minPosition = (position: string) => ({ headers: { "x-dfdb-min-position": position } });
@@ -15,22 +15,7 @@ async function write({ request }: Pick<TestNode, "request">, id: string): Promis
   return answer.headers.get("x-dfdb-position") as string;
 }
 
-/** A node whose wait for a position is over in no time. */
-const impatient: NodeOptions = {
-  around: (given) => {
-    const { clock } = given;
-    const timer = (ms: number, run: () => void) => clock.timer(ms === 5_000 ? 1 : ms, run);
-    return {
-      ...given,
-      clock: {
-        monotonic: () => clock.monotonic(),
-        wall: () => clock.wall(),
-        macrotask: (run) => clock.macrotask(run),
-        timer,
-      },
-    };
-  },
-};
+const impatient = waitingForPositions(1), patient = waitingForPositions(60_000);
 
 /** The history of a node goes another way while a statement is read, each time. */
 const overtaken: NodeOptions = {
@@ -106,7 +91,7 @@ export function positionSuite(it: It): void {
       assert.equal(answer.status, 200, path);
       assert.match(await answer.text(), path === "/collections" ? /orders/ : /"_id":"a"/);
     }
-  });
+  }, patient);
 
   it("what does not come in time is 503, with where this node is", async (node) => {
     const position = await write(node, "a");
