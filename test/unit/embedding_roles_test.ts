@@ -43,7 +43,7 @@ async function pair(open: Open, options: Options = {}): Promise<[EmbeddedDatabas
   const { port } = await a.startLogicalReplicationServer({ port: 0, sharedSecret: "s" });
   await b.startLogicalReplicationFollower("127.0.0.1", port, { sharedSecret: "s" });
   await a.put("orders", "1", { n: 1 });
-  await b.reached(a.position);
+  await b.reached(a.position, 30_000);
   return [a, b];
 }
 
@@ -75,14 +75,15 @@ it("a probe that fails, or is too late, puts writes on again", async (open) => {
   const failing = (): number => {
     throw new Error("no route");
   };
-  const probes: [probe: () => number | Promise<number>, message: RegExp][] = [
-    [failing, /no route/],
-    [() => Promise.reject(new Error("refused")), /refused/],
-    [() => 1, /up to 1, and the time is over/],
-    [() => new Promise<number>(() => {}), /did not answer/],
+  const probes: [probe: () => number | Promise<number>, timeoutMs: number, message: RegExp][] = [
+    [failing, 30_000, /no route/],
+    [() => Promise.reject(new Error("refused")), 30_000, /refused/],
+    // It is to be asked before the time is over.
+    [() => 1, 2_000, /up to 1, and the time is over/],
+    [() => new Promise<number>(() => {}), 150, /did not answer/],
   ];
-  for (const [followerLastSeqProbe, message] of probes) {
-    const handover = a.beginPlannedHandover({ followerLastSeqProbe, timeoutMs: 150 });
+  for (const [followerLastSeqProbe, timeoutMs, message] of probes) {
+    const handover = a.beginPlannedHandover({ followerLastSeqProbe, timeoutMs });
     await assert.rejects(handover, { code: "not_caught_up", message });
     assert.equal(a.isReadOnly, false);
     await a.put("orders", "2", {});

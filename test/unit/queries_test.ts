@@ -230,9 +230,10 @@ it("a deadline ends a result that nobody takes", async (rig) => {
   rig.onPost = ({ type }) => {
     if (type === "leave") left.resolve();
   };
-  const { rows } = await rig.queries.run("SELECT * FROM orders WHERE n >= 0", { timeoutMs: 2_000 });
+  const { rows } = await rig.queries.run("SELECT * FROM orders WHERE n >= 0", { timeoutMs: 100_000 });
   const reader = rows[Symbol.asyncIterator]();
   await reader.next();
+  rig.hurry();
   await left.promise;
   await assert.rejects(async () => await reader.next(), coded("query_timeout"));
   assert.equal((await rig.all("SELECT n FROM orders WHERE n = 7")).rows.length, 1);
