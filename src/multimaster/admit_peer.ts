@@ -13,20 +13,34 @@ import type { Sender } from "./incoming_types.ts";
 /** For `IncomingOptions.admit`: throws `peer_forgotten`, `peer_too_old`, and `bad_request` for what is no place. */
 export function admitPeer(
   view: ReadView,
-  { databaseId: own, log }: Pick<Storage, "databaseId" | "log">,
+  own: Pick<Storage, "databaseId" | "log">,
   { databaseId, formerly = [], seen, relies }: Sender,
 ): void {
   if (isForgotten(view, databaseId)) throw forgottenPeer(databaseId);
-  const places: string[] = [];
-  for (const id of [databaseId, ...formerly]) {
-    const known = peer(view, id), relied = id === own ? purgedUpTo(view) : known?.relied ?? null;
-    if (known?.purgedSince === true) throw copyOfForgotten(databaseId, id);
-    if (relied !== null) places.push(placeText(relied));
-  }
-  const told = places.join();
+  const told = reliedOn(view, own.databaseId, databaseId, formerly);
   // It looks into its own log, and asks again.
-  if (told !== "" && seen !== told) throw tooOld(databaseId, told);
-  if (relies != null && !isInHistory(log, parsePlace(relies))) throw lacks(databaseId, relies);
+  if (told !== null && seen !== told) throw tooOld(databaseId, told);
+  const lacking = relies?.split(",").find((place) => !isInHistory(own.log, parsePlace(place)));
+  if (lacking !== undefined) throw lacks(databaseId, lacking);
+}
+
+/**
+ * The places, with commas in between, that the log of `peer` has to have: tombstones were purged by them; null: there are none. One that was never met, and is a copy of another one, has to
+ * have those of that one; afterwards it goes its own way, and is waited for itself. Throws `peer_too_old`.
+ */
+export function reliedOn(
+  view: ReadView,
+  own: DatabaseId,
+  databaseId: DatabaseId,
+  formerly: readonly DatabaseId[],
+): string | null {
+  const known = peer(view, databaseId), places = known?.relied == null ? [] : [known.relied];
+  for (const id of known === null ? formerly : []) {
+    const former = peer(view, id), relied = id === own ? purgedUpTo(view) : former?.relied ?? null;
+    if (former?.purgedSince === true) throw copyOfForgotten(databaseId, id);
+    if (relied !== null) places.push(relied);
+  }
+  return places.length === 0 ? null : places.map(placeText).join();
 }
 
 const whatToDo = "Start it with an empty data folder: it is filled anew";

@@ -83,16 +83,25 @@ function wasReceived(
     tree.covers({ run, seq }, dot);
 }
 
-/** Newer ones take the place of older ones of the same sender and filter; under another term all do. */
-export function joinConfirmations(older: Confirmation | null, newer: Confirmation): Confirmation {
+/** Newer ones take the place of older ones of the same sender and filter, where the older ones are not further; under another term all do. */
+export function joinConfirmations(
+  { databaseId, log }: Pick<Confirmed, "databaseId" | "log">,
+  older: Confirmation | null,
+  newer: Confirmation,
+): Confirmation {
   if (older === null || older.term.run !== newer.term.run || older.term.epoch !== newer.term.epoch) {
     return newer;
   }
   const holds = new Map(older.holds.map((holding) => [keyOf(holding), holding]));
   for (const holding of newer.holds) {
     const known = holds.get(keyOf(holding));
-    // Of one run the further one: an answer may have been overtaken.
-    if (known?.cursor.run === holding.cursor.run && known.cursor.seq > holding.cursor.seq) continue;
+    // Of one history the further one: an answer may have been overtaken, and what a peer keeps lags behind what it was sent.
+    if (known !== undefined && known.cursor.seq > holding.cursor.seq) {
+      const { cursor } = known, ours = holding.sender === databaseId;
+      if (
+        ours ? isInHistory(log, cursor) && isInHistory(log, cursor.asOf) : cursor.run === holding.cursor.run
+      ) continue;
+    }
     holds.set(keyOf(holding), holding);
   }
   return {

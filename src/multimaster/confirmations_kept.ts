@@ -135,11 +135,6 @@ export function purgedUpTo(view: ReadView): Place | null {
   return text === null ? null : placeOrNull(objectOf(text)["Relied"]);
 }
 
-/** Up to where of its own log this database relies on that peer; null: nothing was purged on its word. */
-export function reliedOn(view: ReadView, databaseId: DatabaseId): Place | null {
-  return peer(view, databaseId)?.relied ?? null;
-}
-
 /** Nobody waits for it any more. Throws `not_found` for one that was never met, `bad_request` for `own`. */
 export function forgetPeer(databaseId: DatabaseId, own: DatabaseId): Plan<void> {
   return {
@@ -288,8 +283,14 @@ function holdingsOf(value: unknown): readonly Holding[] {
   });
 }
 
-/** The text of an answer to a peer (`answerText`), with what this database has received of whom, and where its log ends, if that is in the term that was told. */
-export function withReceived(answer: string, view: ReadView, told: Term): string {
+/** The text of an answer to a peer (`answerText`), with what this database has received of whom, where its log ends, if that is in the term that was told, and of whom it is
+ * a copy. */
+export function withReceived(
+  answer: string,
+  view: ReadView,
+  told: Term,
+  formerly: readonly DatabaseId[],
+): string {
   const { position: { run, seq } } = view, texts: string[] = [];
   let chars = 0;
   for (const { databaseId: sender, filter, cursor } of sources(view)) {
@@ -301,18 +302,31 @@ export function withReceived(answer: string, view: ReadView, told: Term): string
   }
   const place = run === told.run ? `,"Seq":${seq}` : "";
   const received = texts.length === 0 ? "" : `,"Received":[${texts.join(",")}]`;
-  return `${answer.slice(0, -1)}${place}${received}}`;
+  const copied = formerly.length === 0 ? "" : `,"Formerly":${JSON.stringify(formerly)}`;
+  return `${answer.slice(0, -1)}${place}${copied}${received}}`;
+}
+
+/** What a peer says of itself, beside its answer to a request. */
+export interface SaidOfItself {
+  /** Where its log ends, in the term of the answer; null: it does not tell. */
+  readonly seq: Seq | null;
+  /** Whose entries its log begins with: it is a copy. */
+  readonly formerly: readonly DatabaseId[];
+  /** What it has received of whom, as far as it tells. */
+  readonly received: readonly Holding[];
 }
 
 /** What {@linkcode withReceived} told; nothing of what is no such answer. */
 export function readReceived(
   answer: Uint8Array,
-): { readonly seq: Seq | null; readonly received: readonly Holding[] } {
+): SaidOfItself {
   try {
     const members: unknown = JSON.parse(utf8Text(answer));
     if (isObject(members)) {
-      return { seq: seqOrNull(members["Seq"]), received: holdingsOf(members["Received"]) };
+      const { Seq: seq, Formerly: copied, Received: received } = members;
+      const formerly = Array.isArray(copied) && copied.every(isHexId) ? copied.map(databaseIdOf) : [];
+      return { seq: seqOrNull(seq), formerly, received: holdingsOf(received) };
     }
   } catch { /* whoever wanted an answer says what is wrong with it */ }
-  return { seq: null, received: [] };
+  return { seq: null, formerly: [], received: [] };
 }

@@ -195,7 +195,9 @@ export class Purger {
       const due = heard !== null && now - (kept?.writtenMs ?? 0) >= limits.confirmationsEveryMs;
       const isNew = kept === null;
       if (kept?.forgotten === true || (!due && !isNew)) return [];
-      const confirmation = heard === null ? null : joinConfirmations(kept?.confirmation ?? null, heard);
+      const confirmation = heard === null
+        ? null
+        : joinConfirmations(this.#options.storage, kept?.confirmation ?? null, heard);
       const moved = confirmation !== null && this.#isNews(kept?.confirmation ?? null, confirmation);
       return moved || isNew ? [{ databaseId, url, confirmation }] : [];
     });
@@ -205,7 +207,11 @@ export class Purger {
       if (heard === undefined) return peer;
       const { confirmation, earlier, writtenMs } = peer;
       const kept = isWitness(confirmation) ? [...earlier, { ...confirmation, writtenMs }] : earlier;
-      return { ...peer, earlier: kept, confirmation: joinConfirmations(confirmation, heard) };
+      return {
+        ...peer,
+        earlier: kept,
+        confirmation: joinConfirmations(this.#options.storage, confirmation, heard),
+      };
     });
   }
 
@@ -230,7 +236,10 @@ export class Purger {
 
   #hears(told: Confirmation | null): void {
     if (told !== null) {
-      this.#told.set(told.databaseId, joinConfirmations(this.#told.get(told.databaseId) ?? null, told));
+      this.#told.set(
+        told.databaseId,
+        joinConfirmations(this.#options.storage, this.#told.get(told.databaseId) ?? null, told),
+      );
     }
   }
 

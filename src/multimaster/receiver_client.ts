@@ -2,12 +2,12 @@
 import { concat, utf8Text } from "../base/bytes.ts";
 import type { ErrorCode } from "../base/errors.ts";
 import { DfdbError, isErrorCode, messageOf } from "../base/errors.ts";
-import type { DatabaseId, Seq } from "../base/ids.ts";
+import type { DatabaseId } from "../base/ids.ts";
 import { databaseIdOf, isHexId } from "../base/ids.ts";
 import { limits } from "../base/limits.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { cursorText, readAnswer, readHistory, termText } from "./batch.ts";
-import type { Holding } from "./confirmations.ts";
+import type { SaidOfItself } from "./confirmations_kept.ts";
 import { readReceived } from "./confirmations_kept.ts";
 import type { Cursor, Receiver, ReceiverAnswer } from "./outgoing_events.ts";
 import type { ToldHistory } from "./receiver_history.ts";
@@ -31,14 +31,10 @@ export interface Address {
   readonly filter: string;
 }
 
-export interface Answered {
+export interface Answered extends SaidOfItself {
   readonly answer: ReceiverAnswer;
   /** The newest runs of its history, as far as it tells them. */
   readonly history: ToldHistory;
-  /** Where its log ends, in the term of the answer; null: it does not tell. */
-  readonly seq: Seq | null;
-  /** What it has received of whom, as far as it tells. */
-  readonly received: readonly Holding[];
 }
 
 export interface Failed {
@@ -105,8 +101,9 @@ export class ReceiverClient {
     const first = await ask();
     const reply = "error" in first && this.#relied.looksFor(url, first.error) ? await ask() : first;
     if ("error" in reply) return reply;
-    const check = this.#relied.toCheck(url, reply.answer);
+    const check = this.#relied.toCheck(url, reply.answer, reply.formerly);
     if (check === null) return reply;
+    if (check instanceof DfdbError) return { error: check };
     const checked = await this.#once(to, "GET", "lastEtag", check, null, signal);
     if ("error" in checked) return checked;
     this.#relied.checked(url, checked.answer, check.relies);

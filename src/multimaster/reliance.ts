@@ -4,9 +4,9 @@
  */
 import { DfdbError } from "../base/errors.ts";
 import type { DatabaseId } from "../base/ids.ts";
-import type { Storage } from "../storage/storage.ts";
-import { parsePlace, placeText, termText } from "./batch_text.ts";
-import { reliedOn } from "./confirmations_kept.ts";
+import type { ReadView, Storage } from "../storage/storage.ts";
+import { reliedOn } from "./admit_peer.ts";
+import { parsePlace, termText } from "./batch_text.ts";
 import { isInHistory } from "./find_common.ts";
 import type { Receiver } from "./outgoing_events.ts";
 
@@ -15,25 +15,27 @@ export interface Reliance {
   has(places: string): boolean;
   /** Whose entries this database's log begins with: it is a copy. */
   readonly formerly: readonly DatabaseId[];
-  /** The place in the peer's log by which this database has purged; null: there is none. */
-  on(peer: DatabaseId): string | null;
+  /** The places that the peer's log has to have, since this database has purged by them; null: there are none. Throws `peer_too_old`. */
+  on(peer: DatabaseId, formerly: readonly DatabaseId[]): string | null;
 }
 
 export function relianceOf(storage: Pick<Storage, "databaseId" | "log" | "read">): Reliance {
   return {
     has: (places) => places.split(",").every((place) => isInHistory(storage.log, parsePlace(place))),
     get formerly() {
-      const { databaseId, log: { terms } } = storage;
-      return storage.read(({ versions }) => {
-        const of = terms.map(({ run }) => versions?.tree.get(run)?.database);
-        return [...new Set(of)].filter((id) => id !== undefined).filter((id) => id !== databaseId);
-      });
+      return storage.read((view) => copiedFrom(storage, view));
     },
-    on(peer) {
-      const place = storage.read((view) => reliedOn(view, peer));
-      return place === null ? null : placeText(place);
-    },
+    on: (peer, formerly) => storage.read((view) => reliedOn(view, storage.databaseId, peer, formerly)),
   };
+}
+
+/** Whose entries this database's log begins with: it has an id of its own since. */
+export function copiedFrom(
+  { databaseId, log }: Pick<Storage, "databaseId" | "log">,
+  { versions }: ReadView,
+): readonly DatabaseId[] {
+  const of = new Set(log.terms.map(({ run }) => versions?.tree.get(run)?.database));
+  return [...of].filter((id) => id !== undefined).filter((id) => id !== databaseId);
 }
 
 /** What a sender and the receivers at some URLs have found out of each other. */
@@ -73,10 +75,22 @@ export class Relied {
     return true;
   }
 
-  /** The parameter by which this leadership of the receiver is asked whether it has what this database relies on; null: it was, or there is nothing. */
-  toCheck(url: string, receiver: Receiver): { readonly relies: string } | null {
-    const relies = this.#reliance.on(receiver.databaseId);
-    return relies === null || this.#checked.get(url) === checkOf(receiver, relies) ? null : { relies };
+  /**
+   * The parameter by which this leadership of the receiver is asked whether it has what this database relies on; null: it was, or there is nothing. An error: it
+   * cannot have it.
+   */
+  toCheck(
+    url: string,
+    receiver: Receiver,
+    formerly: readonly DatabaseId[],
+  ): { readonly relies: string } | DfdbError | null {
+    try {
+      const relies = this.#reliance.on(receiver.databaseId, formerly);
+      return relies === null || this.#checked.get(url) === checkOf(receiver, relies) ? null : { relies };
+    } catch (thrown) {
+      if (!(thrown instanceof DfdbError)) throw thrown;
+      return thrown;
+    }
   }
 
   /** It has. */

@@ -16,6 +16,7 @@ import { failureKey } from "../multimaster/destinations.ts";
 import { incoming } from "../multimaster/incoming.ts";
 import type { ReceiverAnswer } from "../multimaster/outgoing_events.ts";
 import type { Purger } from "../multimaster/purge.ts";
+import { copiedFrom } from "../multimaster/reliance.ts";
 import { resolve } from "../multimaster/resolve.ts";
 import type { Sender as SenderTask } from "../multimaster/sender.ts";
 import { sources } from "../multimaster/sources.ts";
@@ -102,7 +103,8 @@ class NodeMastersOf implements NodeMasters {
 
   async lastEtag(from: MasterSender): Promise<string> {
     const answer = await this.#incoming().lastEtag(senderOf(from)), text = this.#text(from, answer);
-    return this.#options.storage.read((view) => withReceived(text, view, answer.term));
+    const { storage } = this.#options;
+    return storage.read((view) => withReceived(text, view, answer.term, copiedFrom(storage, view)));
   }
 
   async replicate(from: MasterSender, target: MasterTarget, batch: Uint8Array): Promise<string> {

@@ -1,9 +1,9 @@
 /**
- * Tombstones of three masters on three runtimes: when they go, who holds them back, and what becomes of a master that was forgotten and
- * comes back. All by HTTP and on the command line. No setting makes the fortnight shorter, so the nodes begin with clocks of the past.
+ * Tombstones of three masters on three runtimes: when they go, who holds them back, and what becomes of a master that was forgotten, or restored from an
+ * old backup, and comes back. All by HTTP and on the command line. No setting makes the fortnight shorter, so the nodes begin with clocks of the past.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -89,13 +89,11 @@ async function waitedFor(at: Member, tombstones: number, away: Member): Promise<
 }
 
 /** Waits until all its destinations refuse it; what it says of that. */
-async function refuses(forgotten: Member): Promise<readonly string[]> {
+async function refuses(refused: Member, code = "peer_forgotten"): Promise<readonly string[]> {
   return await eventually("it is refused", async () => {
-    const { Stats } = await info(forgotten), rows = Stats as Body[];
-    const refused = rows.every(({ FailureCount, lastErrorCode }) =>
-      FailureCount > 0 && lastErrorCode === "peer_forgotten"
-    );
-    return refused ? rows.map(({ LastError }) => String(LastError)) : null;
+    const { Stats } = await info(refused), rows = Stats as Body[];
+    const all = rows.every(({ FailureCount, lastErrorCode }) => FailureCount > 0 && lastErrorCode === code);
+    return all ? rows.map(({ LastError }) => String(LastError)) : null;
   }, 20_000);
 }
 
@@ -104,7 +102,7 @@ for (const first of mine(runtimeNames)) {
   test(`purge and forgetting, masters on ${first}, ${second} and ${third}`, async (t) => {
     const root = mkdtempSync(join(tmpdir(), "dfdb-purge-")), ports = await freePorts(3);
     const flags = ["--replication-bundle", "--replication-request-timeout", "10000"];
-    let behindMs = 32 * dayMs;
+    let behindMs = 48 * dayMs;
     const instead = () => behindMs === 0 ? {} : { entry, env: { CLOCK_BEHIND_MS: String(behindMs) } };
     const all = [first, second, third].map((runtime, i) =>
       member(root, `master-${i + 1}`, { flags, instead }, runtime, ports[i] as number, [])
@@ -131,7 +129,7 @@ for (const first of mine(runtimeNames)) {
     await remove(b, early.slice(5));
     await have(both, keep, 8);
     for (const each of both) assert.deepEqual(await purge(each), { success: true, purged: 0, kept: 8 });
-    await later(both, 16 * dayMs);
+    await later(both, 32 * dayMs);
     assert.deepEqual(await purge(a), { success: true, purged: 8, kept: 0 });
     // One that has them still sends nothing of them back.
     assert.deepEqual(await tombstones(both), [0, 8]);
@@ -154,7 +152,7 @@ for (const first of mine(runtimeNames)) {
     await remove(a, late.slice(0, 3));
     await remove(b, late.slice(3));
     await have(both, keep, 6);
-    await later(both, 0);
+    await later(both, 16 * dayMs);
     let databaseId = "";
     for (const each of both) {
       assert.deepEqual(await purge(each), { success: true, purged: 0, kept: 6 });
@@ -175,7 +173,6 @@ for (const first of mine(runtimeNames)) {
     await write(c, ["of its own"]);
     for (const message of await refuses(c)) {
       assert.match(message, /empty data folder/);
-      assert.match(message, /dfdb new-identity/);
     }
     assert.match(await run("masters", "status", c.url), /peer_forgotten/);
     await have(both, keep, 0);
@@ -203,7 +200,55 @@ for (const first of mine(runtimeNames)) {
     const renamed = await run("new-identity", join(c.dataDir, "data.dfdb"));
     assert.match(renamed, new RegExp(`is database [0-9a-f]{32} now; it was ${former}`));
     await c.start();
-    await equal(all, [...keep, "of its own"], 0);
+    keep.push("of its own");
+    await equal(all, keep, 0);
+
+    // One that is restored from before what was purged brings nothing back, and says so.
+    const old = ids("old", 6), backup = join(root, "backup");
+    await write(a, old);
+    await have(all, [...keep, ...old], 0);
+    await c.stop();
+    cpSync(c.dataDir, backup, { recursive: true });
+    await c.start();
+    await remove(a, old.slice(0, 2));
+    await remove(b, old.slice(2, 4));
+    await remove(c, old.slice(4));
+    await have(all, keep, 6);
+    await later(all, 0);
+    // They were all started anew: each has to be in touch with the others first.
+    for (const each of all) {
+      await eventually("all confirm", async () => (await purge(each))["kept"] === 0 ? true : null);
+    }
+    await equal(all, keep, 0);
+    await c.stop();
+    rmSync(c.dataDir, { recursive: true });
+    cpSync(backup, c.dataDir, { recursive: true });
+    await c.start();
+    await write(c, ["lost"]);
+    for (const message of await refuses(c, "peer_too_old")) assert.match(message, /empty data folder/);
+    await write(a, ["meanwhile"]);
+    keep.push("meanwhile");
+    await equal(both, keep, 0);
+    assert.ok(!(await idsAt(c)).includes("meanwhile"), "it is not told either");
+    assert.match(await run("masters", "status", a.url), /peer_too_old/);
+
+    // Under a new identity it is the same old copy.
+    await c.stop();
+    await run("new-identity", join(c.dataDir, "data.dfdb"));
+    await c.start();
+    await refuses(c, "peer_too_old");
+    await equal(both, keep, 0);
+
+    const gone = await Promise.all(both.map(async (each) => (await info(each))["Stats"] as Body[]));
+    for (const [i, stats] of gone.entries()) {
+      const { databaseId: id } = stats.find(({ Url }) => String(Url).includes(`:${c.httpPort}`)) as Body;
+      if (id !== null) await run("masters", "forget", (both[i] as Member).url, String(id), "--yes");
+    }
+    await c.stop();
+    rmSync(c.dataDir, { recursive: true });
+    await c.start();
+    for (const each of both) await run("masters", "add", c.url, each.url, "--transitive");
+    await equal(all, keep, 0);
     assert.deepEqual(await Promise.all(all.map((each) => each.stop())), [0, 0, 0]);
   });
 }

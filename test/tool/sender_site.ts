@@ -18,6 +18,7 @@ import type { Incoming } from "../../src/multimaster/incoming.ts";
 import { incoming } from "../../src/multimaster/incoming.ts";
 import { Purger } from "../../src/multimaster/purge.ts";
 import { asker } from "../../src/multimaster/purge_ask.ts";
+import { copiedFrom } from "../../src/multimaster/reliance.ts";
 import type { Sender, SenderOptions } from "../../src/multimaster/sender.ts";
 import { sender } from "../../src/multimaster/sender.ts";
 import type { Clock } from "../../src/runtime/runtime.ts";
@@ -261,7 +262,9 @@ export class Site {
         ? await this.#incoming.putCursor(of, target)
         : await this.#incoming.replicate(of, target, body as Uint8Array);
       const text = answerText(answer, from, this.storage.log.terms);
-      return new Response(this.storage.read((view) => withReceived(text, view, answer.term)));
+      return new Response(
+        this.storage.read((view) => withReceived(text, view, answer.term, copiedFrom(this.storage, view))),
+      );
     } catch (thrown) {
       if (!(thrown instanceof DfdbError)) throw thrown;
       const { message: error, code, details, status } = thrown;

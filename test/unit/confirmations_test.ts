@@ -36,7 +36,13 @@ const holds = (sender: number, at: Cursor, filter = ""): Holding => ({
 });
 
 function peer(held: readonly Holding[], run = 1): Confirmation {
-  return { databaseId: peerId, term: { epoch: epochOf(1), run: runId(run) }, seq: null, history: [], holds: held };
+  return {
+    databaseId: peerId,
+    term: { epoch: epochOf(1), run: runId(run) },
+    seq: null,
+    history: [],
+    holds: held,
+  };
 }
 
 /** The tombstone of a key that was deleted by these, and came here with entry 40. */
@@ -112,17 +118,20 @@ test("what it has received of a third one, to the very end of that", () => {
 
 test("what is newer takes the place of what is older; another term that of all", () => {
   const older = peer([holds(0, cursor(0, 40)), holds(2, cursor(2, 5))]);
-  const joined = joinConfirmations(older, peer([holds(0, cursor(0, 30)), holds(2, cursor(2, 6))]));
+  const joined = joinConfirmations(own, older, peer([holds(0, cursor(0, 30)), holds(2, cursor(2, 6))]));
   assert.deepEqual(new Set(joined.holds.map(({ cursor: { seq } }) => Number(seq))), new Set([40, 6]));
-  assert.deepEqual(joinConfirmations(older, peer([], 11)).holds, []);
+  assert.deepEqual(joinConfirmations(own, older, peer([], 11)).holds, []);
   // Another history of this database begins below.
   assert.deepEqual(
-    joinConfirmations(peer([holds(0, cursor(0, 55))]), peer([holds(0, cursor(10, 52))])).holds,
+    joinConfirmations(own, peer([holds(0, cursor(0, 55))]), peer([holds(0, cursor(10, 52))])).holds,
     [
       holds(0, cursor(10, 52)),
     ],
   );
-  assert.deepEqual(joinConfirmations(null, older), older);
+  // What it was sent is more than what it keeps, also of an earlier run of this database.
+  const sent = peer([holds(0, cursor(10, 55))]);
+  assert.deepEqual(joinConfirmations(own, sent, peer([holds(0, cursor(0, 42))])).holds, sent.holds);
+  assert.deepEqual(joinConfirmations(own, null, older), older);
 });
 
 test("what an answer tells of it: nothing where it is something else", () => {
@@ -136,6 +145,6 @@ test("what an answer tells of it: nothing where it is something else", () => {
       '{"Received":[null,{},{"ServerInstanceId":"x"}]}',
     ]
   ) {
-    assert.deepEqual(readReceived(utf8(text)), { seq: null, received: [] }, text);
+    assert.deepEqual(readReceived(utf8(text)), { seq: null, formerly: [], received: [] }, text);
   }
 });
