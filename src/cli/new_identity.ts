@@ -16,7 +16,8 @@ Two masters must not have one id. Documents, ETags, conflicts and deletions stay
 the copy and the original replicate to each other without conflicts about what both have. Destinations of replication that
 the copy has stay, too: look at them before it starts. Its followers begin anew with a snapshot; of its log the last entry stays.
 
-Not for a copy older than 14 days: what the other masters have deleted and purged since would come back with it. An empty data folder is filled by them.
+A copy that is older than what other masters have purged is refused by them (peer_too_old), and so is one of a master that they have forgotten and purged
+without. An empty data folder is filled by them.
 
 Example:
   cp backup.dfdb berlin.dfdb && dfdb new-identity berlin.dfdb`,

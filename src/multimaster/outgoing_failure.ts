@@ -10,7 +10,8 @@ const sentences: Partial<Record<ErrorCode, string>> = {
   same_database:
     "it is this database itself, or a copy with the same id (dfdb new-identity gives a copy its own)",
   peer_forgotten: "it was told to forget this database, which may not send there any more as it is",
-  peer_too_old: "deletes were purged there that this database has not seen: it needs a new copy",
+  peer_too_old:
+    "one of the two is an older copy than what was purged at the other one, and has to be started with an empty data folder",
 };
 
 /** The failure as it is shown, with its own code: what is wrong and what to do, then what the receiver said. */
