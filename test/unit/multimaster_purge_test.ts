@@ -420,6 +420,13 @@ async function play(world: World, random: Prng, transitive: boolean): Promise<nu
       }
     }
   }
+  // Where all are in touch again none stays.
+  clock.age(15 * day);
+  for (let round = 0; round < 2; round++) {
+    for (const { digit } of sites) purged += (await world.purge(digit))[0];
+  }
+  assert.deepEqual(sites.map(({ digit }) => world.tombstones(digit)), sites.map(() => 0));
+  assert.deepEqual(sites.map(troubles), sites.map(() => [undefined, undefined]));
   return purged;
 }
 
