@@ -39,5 +39,5 @@ if (mode === "make") {
   });
   storage.write((tx) => tx.append([beginTerm(50, "5")], wall));
   print("wrote");
-  process.stdin.resume();
+  process.stdin.on("data", () => storage.close()); // refers to it meanwhile
 }

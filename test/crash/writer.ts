@@ -30,16 +30,17 @@ const crashPoint = (at: string): void => {
 const options = { ...testOptions(join(folder, "data.dfdb"), { crashPoint }), hostname: "writer-host" };
 try {
   const storage = await openStorage(options);
-  if (mode === "hold") hold();
+  if (mode === "hold") hold(storage);
   else work(storage);
 } catch (thrown) {
   print(`${(thrown as { code?: string }).code}: ${String(thrown)}`);
   process.exitCode = 1;
 }
 
-function hold(): void {
+/** Refers to it for as long as it waits: a storage that nobody refers to is garbage, and its collection frees the lock. */
+function hold(storage: Storage): void {
   print("held");
-  process.stdin.resume();
+  process.stdin.on("data", () => storage.close());
 }
 
 /** Puts, changes, deletes, two collections, indexes, drops, checkpoints: every path meets its crash points. */

@@ -101,7 +101,8 @@ export class Restores {
     mixed.drop();
     this.#restored++;
     // A leader can tell by its sidecar that it is older, where that had been written and was not spoiled, and the only follower holds more: it must not write before it knows.
-    const [only, more] = cluster.followers;
+    // Not those of the cluster: once its process has ended the machine itself may be one of them.
+    const [only, more] = cluster.machines.filter((one) => one !== machine);
     const mustTell = !whole && sidecar > seq && this.#restored === 1 && more === undefined &&
       only !== undefined &&
       history.tip(only.name).seq > seq;
