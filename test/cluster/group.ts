@@ -144,6 +144,15 @@ export async function writableNow(peers: readonly Member[]): Promise<readonly st
   return all.flat();
 }
 
+/** `leader` takes writes, and no other one. A leader that stood still takes none for a moment, while it asks its candidate. */
+export async function onlyOneWritable(peers: readonly Member[], leader: Member): Promise<void> {
+  const names = await eventually("somebody takes writes", async () => {
+    const now = await writableNow(peers);
+    return now.length === 0 ? null : now;
+  });
+  assert.deepEqual(names, [leader.name]);
+}
+
 export interface Answer {
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
