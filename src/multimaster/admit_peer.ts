@@ -6,7 +6,8 @@ import { DfdbError } from "../base/errors.ts";
 import type { DatabaseId } from "../base/ids.ts";
 import type { ReadView, Storage } from "../storage/storage.ts";
 import { parsePlace, placeText } from "./batch_text.ts";
-import { isForgotten, peer, purgedUpTo } from "./confirmations_kept.ts";
+import type { Peer } from "./confirmations_kept.ts";
+import { peer, purgedUpTo } from "./confirmations_kept.ts";
 import { isInHistory } from "./find_common.ts";
 import type { Sender } from "./incoming_types.ts";
 
@@ -16,8 +17,9 @@ export function admitPeer(
   own: Pick<Storage, "databaseId" | "log">,
   { databaseId, formerly = [], seen, relies }: Sender,
 ): void {
-  if (isForgotten(view, databaseId)) throw forgottenPeer(databaseId);
-  const told = reliedOn(view, own.databaseId, databaseId, formerly);
+  const known = peer(view, databaseId);
+  if (known?.forgotten === true) throw forgottenPeer(databaseId);
+  const told = placesOf(view, own.databaseId, databaseId, known, formerly);
   // It looks into its own log, and asks again.
   if (told !== null && seen !== told) throw tooOld(databaseId, told);
   const lacking = relies?.split(",").find((place) => !isInHistory(own.log, parsePlace(place)));
@@ -34,7 +36,18 @@ export function reliedOn(
   databaseId: DatabaseId,
   formerly: readonly DatabaseId[],
 ): string | null {
-  const known = peer(view, databaseId), places = known?.relied == null ? [] : [known.relied];
+  return placesOf(view, own, databaseId, peer(view, databaseId), formerly);
+}
+
+/** `known`: what is kept of it. */
+function placesOf(
+  view: ReadView,
+  own: DatabaseId,
+  databaseId: DatabaseId,
+  known: Peer | null,
+  formerly: readonly DatabaseId[],
+): string | null {
+  const places = known?.relied == null ? [] : [known.relied];
   for (const id of known === null ? formerly : []) {
     const former = peer(view, id), relied = id === own ? purgedUpTo(view) : former?.relied ?? null;
     if (former?.purgedSince === true) throw copyOfForgotten(databaseId, id);

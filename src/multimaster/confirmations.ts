@@ -94,15 +94,13 @@ export function joinConfirmations(
   }
   const holds = new Map(older.holds.map((holding) => [keyOf(holding), holding]));
   for (const holding of newer.holds) {
-    const known = holds.get(keyOf(holding));
+    const { cursor, sender } = holding, known = holds.get(keyOf(holding))?.cursor;
     // Of one history the further one: an answer may have been overtaken, and what a peer keeps lags behind what it was sent.
-    if (known !== undefined && known.cursor.seq > holding.cursor.seq) {
-      const { cursor } = known, ours = holding.sender === databaseId;
-      if (
-        ours ? isInHistory(log, cursor) && isInHistory(log, cursor.asOf) : cursor.run === holding.cursor.run
-      ) continue;
-    }
-    holds.set(keyOf(holding), holding);
+    const isFurther = known !== undefined && known.seq > cursor.seq &&
+      (sender === databaseId
+        ? isInHistory(log, known) && isInHistory(log, known.asOf)
+        : known.run === cursor.run);
+    if (!isFurther) holds.set(keyOf(holding), holding);
   }
   return {
     ...newer,

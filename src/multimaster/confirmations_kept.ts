@@ -61,10 +61,6 @@ export function peer(view: ReadView, databaseId: DatabaseId): Peer | null {
   return text === null ? null : peerOf(text);
 }
 
-export function isForgotten(view: ReadView, databaseId: DatabaseId): boolean {
-  return peer(view, databaseId)?.forgotten === true;
-}
-
 /** What was told of a peer since the last time; null: only that there is one. */
 export interface Told {
   readonly databaseId: DatabaseId;
